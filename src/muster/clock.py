@@ -1,0 +1,24 @@
+"""The system's clock: the only place where the time is read."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+import anyio
+
+
+class SystemClock:
+    """Wall time in UTC, monotonic time, and waiting on the event loop."""
+
+    def now(self) -> datetime:
+        """The time in UTC with microseconds."""
+        return datetime.now(timezone.utc)
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a cancellation wakes it at once."""
+        await anyio.sleep(max(0.0, seconds))

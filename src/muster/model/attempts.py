@@ -1,0 +1,136 @@
+"""One start of a task: how it can end, what it used, what proves it."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+from muster.model.plan import FileRef
+from muster.model.record import Record
+
+
+class Ending(enum.Enum):
+    """How an attempt's process ended, before any audit."""
+
+    OK = "ok"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+    TIMEOUT = "timeout"
+    STALLED = "stalled"
+    INCOMPLETE = "incomplete"
+    INTERRUPTED = "interrupted"
+
+
+class Cause(enum.Enum):
+    """The structured class of a failure; retry policies match on these words."""
+
+    # told by an agent's protocol
+    AUTH = "auth"
+    INVALID_MODEL = "invalid_model"
+    BAD_REQUEST = "bad_request"
+    PERMISSION = "permission"
+    LIMIT_TURNS = "limit_turns"
+    LIMIT_BUDGET = "limit_budget"
+    AGENT_BUG = "agent_bug"
+    CRASH = "crash"
+    RATE_LIMIT = "rate_limit"
+    OVERLOADED = "overloaded"
+    SERVER = "server"
+    TRANSPORT = "transport"
+    STALLED = "stalled"
+    INCOMPLETE = "incomplete"
+    # seen by the orchestrator
+    EXIT = "exit"
+    NOT_INSTALLED = "not-installed"
+    TIMEOUT = "timeout"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    AUDIT = "audit"
+    EMPTY_RESULT = "empty-result"
+    WROTE_WHILE_READ_ONLY = "wrote-while-read-only"
+    HOOK = "hook"
+    CONFLICT = "conflict"
+    BROKE_INTEGRATION = "broke-integration"
+    ENVIRONMENT = "environment"
+
+
+class Usage(Record, frozen=True):
+    """Tokens and money of one attempt; ``cost_usd`` is None when the price is unknown."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output: int = 0
+    reasoning: int = 0
+    cost_usd: float | None = None
+    cost_source: str = "none"
+    model: str = ""
+
+
+class Failure(Record, frozen=True):
+    """Why an attempt is not done: a class for policies, a message for people and the next attempt."""
+
+    cause: Cause
+    message: str
+    retry_after_s: float | None = None
+    files: tuple[str, ...] = ()
+
+
+class Outcome(Record, frozen=True):
+    """What the executor and the agent's dialect say about one attempt."""
+
+    ending: Ending
+    exit_code: int | None = None
+    signal: int | None = None
+    failure: Failure | None = None
+    usage: Usage = Usage()
+    session: str = ""
+    duration_ms: int = 0
+    transcript: FileRef | None = None
+    errors: FileRef | None = None
+    swept: tuple[int, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the attempt reached its end; only the audit can say that it is done."""
+        return self.ending is Ending.OK
+
+
+class Receipt(Record, frozen=True):
+    """Proof that a command ran on a tree; valid for exactly this tree, command and environment."""
+
+    command: str
+    exit_code: int
+    tree: str
+    environment: str
+    duration_ms: int = 0
+    tail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command passed."""
+        return self.exit_code == 0
+
+
+class Problem(Record, frozen=True):
+    """One thing that an audit found missing or wrong."""
+
+    rule: str
+    message: str
+    path: str = ""
+
+
+class Attempt(Record, frozen=True):
+    """What is known of one start of a task."""
+
+    number: int
+    base: str
+    started_at: datetime
+    epoch: int = 0
+    ended_at: datetime | None = None
+    outcome: Outcome | None = None
+    commit: str = ""
+    tree: str = ""
+    changed: bool = False
+    receipts: tuple[Receipt, ...] = ()
+    failure: Failure | None = None

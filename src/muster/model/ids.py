@@ -1,0 +1,30 @@
+"""Sortable identifiers: ULIDs from a time and random bits, both given."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from random import Random
+
+# Crockford's base 32 in lower case: https://github.com/ulid/spec
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_RANDOM_BITS = 80
+
+
+def new_id(at: datetime, random: Random) -> str:
+    """Make a 26-character ULID for the millisecond ``at``.
+
+    >>> from datetime import timezone
+    >>> new_id(datetime(2026, 1, 1, tzinfo=timezone.utc), Random(1))
+    '01kdvd1c00mcs3w8k9gemjdtmd'
+    """
+    value = (int(at.timestamp() * 1000) << _RANDOM_BITS) | random.getrandbits(_RANDOM_BITS)
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def attempt_id(run: str, task: str, number: int) -> str:
+    """Name one attempt everywhere: events, environment marker, fleet.
+
+    >>> attempt_id("01r", "T1", 2)
+    '01r:T1:2'
+    """
+    return f"{run}:{task}:{number}"

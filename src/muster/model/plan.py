@@ -1,0 +1,99 @@
+"""What is to be done: the plan, its tasks and the manifest each task must meet."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+from muster.model.record import Record, StrictRecord
+
+ID_PATTERN = r"^[A-Za-z0-9._-]{1,40}$"
+MAX_TASKS = 500
+
+
+class Changes(enum.Enum):
+    """What a task has to leave in the tree: something, nothing, or either."""
+
+    REQUIRED = "required"
+    NONE = "none"
+    ANY = "any"
+
+
+class OnFailure(enum.Enum):
+    """What a task that is given up does to the rest of the run."""
+
+    STOP = "stop"
+    SKIP_DEPENDENTS = "skip-dependents"
+    CONTINUE = "continue"
+
+
+class Contains(StrictRecord, frozen=True):
+    """A text that a file must hold after the task."""
+
+    path: str
+    text: str
+
+
+class Money(Record, frozen=True):
+    """An amount in US dollars."""
+
+    usd: float
+
+
+class FileRef(Record, frozen=True):
+    """A file too big for an entry: path relative to the run's folder, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class Task(Record, frozen=True):
+    """One piece of work for one agent or command in one worktree, with its manifest.
+
+    ``run`` is a shell command; without it the work is for ``agent``, a role or
+    an adapter's name with optional ``:model@effort``. ``prompt`` is what the
+    agent gets byte for byte; ``prose`` is the section's text around the manifest.
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
+    title: str = ""
+    needs: tuple[str, ...] = ()
+    agent: str = ""
+    run: str = ""
+    prompt: str = ""
+    prompt_ref: FileRef | None = None
+    prose: str = ""
+    expected_paths: tuple[str, ...] = ()
+    forbidden_paths: tuple[str, ...] = ()
+    must_contain: tuple[Contains, ...] = ()
+    changes: Changes = Changes.REQUIRED
+    verify: tuple[str, ...] = ()
+    commit_message_pattern: str = ""
+    timeout_s: float = 1800.0
+    attempts: int | None = None
+    on_failure: OnFailure = OnFailure.STOP
+    profile_used: str = ""
+    max_cost: Money | None = None
+    line: int = 0
+
+    @property
+    def is_command(self) -> bool:
+        """Whether the work is a plain command, done without a model."""
+        return bool(self.run)
+
+
+class Plan(Record, frozen=True):
+    """A parsed plan: its front matter and its tasks in the order of the file."""
+
+    slug: str
+    tasks: tuple[Task, ...]
+    title: str = ""
+    brief_sha256: str = ""
+    profile: str = ""
+    phase_models: dict[str, str] = {}
+    session_start_sha: str = ""
+    sha256: str = ""
+    source: str = ""

@@ -1,0 +1,467 @@
+"""Every seam of Muster: small Protocols with their promise in words.
+
+An adapter is finished when it passes the contract tests of its Protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from muster.model.attempts import Outcome, Receipt, Usage
+from muster.model.entries import Draft, Entry
+from muster.model.events import Event, GateAsked
+from muster.model.gates import Answer
+from muster.model.record import Record
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Tells the time and waits; the only source of both."""
+
+    def now(self) -> datetime:
+        """The time in UTC with microseconds."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for durations."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a cancellation wakes it at once."""
+
+
+# --- Store ------------------------------------------------------------------
+
+
+class Owner(Record, frozen=True):
+    """A process that may own runs; pid and start time together are never reused."""
+
+    id: str
+    host: str
+    pid: int
+    pid_started: float
+
+
+class Lease(Record, frozen=True):
+    """The right to write to a run, until ``expires`` or until a higher epoch is given out."""
+
+    run: str
+    owner: Owner
+    epoch: int
+    expires: datetime
+
+
+class Message(Record, frozen=True):
+    """A request from another process to the owner of a run.
+
+    ``kind`` is one of stop, answer, retry, pause, resume, note; ``data`` depends on it.
+    """
+
+    id: str
+    run: str
+    kind: str
+    sender: str
+    at: datetime
+    data: dict[str, str] = {}
+
+
+class RunHead(Record, frozen=True):
+    """What a store knows of a run without reading its entries; ``state`` is that of the last run.state."""
+
+    run: str
+    seq: int
+    pos: int
+    hash: str
+    first_at: datetime
+    last_at: datetime
+    state: str = ""
+    slug: str = ""
+    title: str = ""
+
+
+class Store(Protocol):
+    """Keeps journals, leases and inboxes; every method is safe from several processes at once."""
+
+    async def append(
+        self,
+        run: str,
+        expected_seq: int,
+        drafts: Sequence[Draft],
+        *,
+        lease: Lease | None = None,
+        consumed: Iterable[str] = (),
+    ) -> tuple[Entry, ...]:
+        """Add entries after ``expected_seq``, all or none, and take inbox messages in the same step.
+
+        When this returns, the entries survive a crash of the process, and if
+        any is durable (see `is_durable`) also one of the machine. ``lease``
+        must still be the current one.
+
+        Raises:
+            StaleWriterError: the run has moved on, the lease is lost, or a consumed message was already taken.
+            EnvironmentProblem: disk full, read-only or failing; nothing was written.
+        """
+
+    async def read(self, run: str, after_seq: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
+        """The entries of a run in order of ``seq``."""
+
+    async def read_all(self, after_pos: int = 0, limit: int = 1000) -> tuple[Entry, ...]:
+        """The entries of all runs in order of ``pos``, without gap or repeat."""
+
+    async def follow(
+        self, after_pos: int, on_entry: Callable[[Entry], Awaitable[bool]], *, run: str | None = None
+    ) -> None:
+        """Hand over entries after ``after_pos`` as they come, within 50 ms, until ``on_entry`` returns False."""
+
+    async def runs(self) -> tuple[RunHead, ...]:
+        """All runs, oldest first."""
+
+    async def counts(self, run: str) -> dict[str, int]:
+        """How many entries of each type a run has."""
+
+    async def lease(self, run: str) -> Lease | None:
+        """The lease that was given out last, if it was not released; it may have expired."""
+
+    async def acquire(self, run: str, owner: Owner, now: datetime, ttl_s: float, *, over: int | None = None) -> Lease:
+        """Become the owner of a run; ``over`` is the epoch of a dead owner's lease that may be taken over early.
+
+        Raises:
+            BusyError: somebody else holds a lease that has not expired.
+        """
+
+    async def renew(self, lease: Lease, now: datetime, ttl_s: float) -> Lease:
+        """Extend the lease.
+
+        Raises:
+            StaleWriterError: it was lost.
+        """
+
+    async def release(self, lease: Lease) -> None:
+        """Give the lease back; nothing happens when it was lost already."""
+
+    async def post(self, message: Message) -> None:
+        """Put a message into a run's inbox; the same id again is ignored."""
+
+    async def pending(self, run: str) -> tuple[Message, ...]:
+        """Messages that no append has consumed, in the order of arrival."""
+
+    async def await_pending(self, run: str) -> tuple[Message, ...]:
+        """Wait until there is at least one pending message; seen within 50 ms."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+
+
+# --- Workspace --------------------------------------------------------------
+
+
+class Snapshot(Record, frozen=True):
+    """Where the user's repository stands: commit, full ref of the branch (empty when detached), project prefix."""
+
+    commit: str
+    target: str
+    prefix: str
+
+
+class Collected(Record, frozen=True):
+    """What an attempt left, all of it committed: ``paths`` are relative to the project, changed since the base.
+
+    ``outside`` are changed paths outside the project's folder, relative to the
+    repository. ``embedded`` are repositories that were created inside.
+    ``hook_failure`` is the output of a commit hook that said no.
+    """
+
+    commit: str
+    tree: str
+    message: str
+    paths: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+    hook_failure: str = ""
+
+
+class Proposal(Record, frozen=True):
+    """A merge commit that exists but that no branch points to, or the files in conflict."""
+
+    commit: str = ""
+    tree: str = ""
+    conflicts: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class Salvage(Record, frozen=True):
+    """Where work was saved before its worktree was removed; ``kept`` is a folder that had to stay."""
+
+    ref: str = ""
+    commit: str = ""
+    kept: str = ""
+
+
+class MainState(Record, frozen=True):
+    """Whether the target branch can be moved now; ``reason`` is empty when it can."""
+
+    commit: str
+    reason: str = ""
+    hint: str = ""
+
+
+class CommitNote(Record, frozen=True):
+    """Message, author and time of a commit that Muster makes; equal notes make equal commits."""
+
+    message: str
+    author: str
+    at: datetime
+
+
+class Workspace(Protocol):
+    """The repository as one run sees it: folders to work in, commits, merges, refs.
+
+    The user's branch, index, working tree and configuration are never touched,
+    except by `move_main` and `undo_main`. Every step may be repeated after a
+    crash with the same arguments and comes to the same result.
+    """
+
+    async def prepare(self, task: str, attempt: int, base: str) -> Path:
+        """Give the task a clean folder at commit ``base`` and return the project's folder in it.
+
+        The folder is the same for all attempts of the task and no other task
+        uses it at the same time. Work left by an earlier attempt must have
+        been salvaged before.
+        """
+
+    async def place(self, task: str) -> Path | None:
+        """The project's folder of a task that was prepared, also by a process that is gone."""
+
+    async def collect(self, task: str, attempt: int, base: str, note: CommitNote, *, hooks: bool) -> Collected:
+        """Commit what is not committed and name all that changed since ``base``.
+
+        The commit is kept under ``refs/muster/<run>/<task>/<attempt>``.
+        """
+
+    async def files(self, tree: str) -> tuple[str, ...]:
+        """All paths of a tree below the project's folder, relative to it."""
+
+    async def contains(self, tree: str, path: str, text: str) -> bool:
+        """Whether the file at ``path`` in the tree holds ``text``, as UTF-8 bytes."""
+
+    async def propose(self, onto: str, work: str, note: CommitNote) -> Proposal:
+        """Make the merge of ``work`` into ``onto`` as a commit with these two parents, without a checkout."""
+
+    async def in_tree(self, commit: str, use: Callable[[Path], Awaitable[T]]) -> T:
+        """Call ``use`` with the project's folder in a scratch worktree at ``commit``."""
+
+    async def tree_of(self, commit: str) -> str:
+        """The tree id of a commit."""
+
+    async def advance(self, before: str, after: str) -> None:
+        """Move the run's integration ref; nothing happens when it is at ``after`` already.
+
+        Raises:
+            ConflictError: the ref is at neither commit.
+        """
+
+    async def salvage(self, task: str, attempt: int) -> Salvage | None:
+        """Save what the task's folder holds and no ref reaches; None when there is nothing to save."""
+
+    async def dispose(self, task: str) -> None:
+        """Give the task's folder back. Its work must be reachable or salvaged."""
+
+    async def main_state(self, target: str) -> MainState:
+        """Look at the user's branch: where it is and whether it may be moved in place."""
+
+    async def move_main(self, target: str, before: str, after: str) -> MainState:
+        """Move the user's branch, and the working tree where it is checked out, if it is clean and at ``before``.
+
+        Returns the state afterwards; a reason says why nothing was done.
+        """
+
+    async def close(self) -> None:
+        """Remove the folders of the run; whatever is not reachable is salvaged first."""
+
+
+# --- Executor and Agent -----------------------------------------------------
+
+
+class AttemptSpec(Record, frozen=True):
+    """All an executor needs to run one attempt; ``folder`` takes outputs and is private to the attempt."""
+
+    id: str
+    run: str
+    task: str
+    number: int
+    agent: str
+    workdir: Path
+    folder: Path
+    command: str = ""
+    prompt: str = ""
+    model: str = ""
+    effort: str = ""
+    permission: str = "edit"
+    env: dict[str, str] = {}
+    env_allow: tuple[str, ...] = ()
+    timeout_s: float = 1800.0
+    grace_s: float = 5.0
+    keep_raw: bool = False
+
+
+class CheckSpec(Record, frozen=True):
+    """A verify command, the folder it runs in and the tree that is checked out there."""
+
+    id: str
+    command: str
+    tree: str
+    workdir: Path
+    folder: Path
+    env_allow: tuple[str, ...] = ()
+    timeout_s: float = 1800.0
+    grace_s: float = 5.0
+
+
+class News(Record, frozen=True):
+    """Something an agent told while working, already redacted.
+
+    ``kind`` is one of session, text, thought, delta, tool_started, tool_ended,
+    usage, retry, permission, notice, heartbeat, result.
+    """
+
+    kind: str
+    text: str = ""
+    tool: str = ""
+    ok: bool = True
+    usage: Usage | None = None
+    data: dict[str, str] = {}
+
+
+Tell = Callable[[News], None]
+
+
+class Executor(Protocol):
+    """Runs attempts somewhere: on this machine, or on a fleet."""
+
+    async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
+        """Run the attempt to its end, telling news as it comes.
+
+        Whatever the agent does is an ``Outcome``, never an exception. When
+        cancelled, leave no process behind before letting the cancellation pass.
+        """
+
+    async def adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
+        """Take over an attempt that a dead owner started: wait for it and read its outcome.
+
+        When there is nothing to re-attach to, make sure that no process of it is left and
+        return an outcome with ending ``interrupted``. Never starts it again.
+        """
+
+    async def check(self, spec: CheckSpec) -> Receipt:
+        """Run a verify command to its end and return the receipt; no process is left."""
+
+    def environment(self, env_allow: Sequence[str]) -> str:
+        """A short hash of the environment that commands get, for receipts."""
+
+    def hurry(self) -> None:
+        """From now on stop with no grace: a person asked twice."""
+
+    async def sweep(self, marker: str) -> tuple[int, ...]:
+        """End every process whose environment marker starts with ``marker``; returns their pids."""
+
+
+class Capabilities(Record, frozen=True):
+    """What a dialect can do."""
+
+    resume: bool = False
+    preassigned_session: bool = False
+    steer: bool = False
+    interrupt: bool = False
+    reports_cost: bool = False
+    permissions: tuple[str, ...] = ("edit",)
+
+
+class Detected(Record, frozen=True):
+    """Whether an agent can be used here; ``auth`` is ok, missing or unknown."""
+
+    found: bool
+    path: str = ""
+    version: str = ""
+    auth: str = "unknown"
+    hint: str = ""
+
+
+class Launch(Record, frozen=True):
+    """How to start one attempt: nothing here has been done yet.
+
+    ``stdin`` is written to a private file that the process reads; ``files``
+    are written relative to the attempt's folder before the start.
+    """
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+    stdin: bytes = b""
+    files: dict[str, bytes] = {}
+    session: str = ""
+    reads_output: bool = True
+
+
+class Exit(Record, frozen=True):
+    """How a process ended: exit code, or the signal that killed it."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+class Parser(Protocol):
+    """Reads one attempt's output, line by line."""
+
+    def feed(self, line: bytes) -> Iterable[News]:
+        """Take one line without its newline; never raises, whatever it holds."""
+
+    def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
+        """Say how it went; called once, after the last line."""
+
+
+class Agent(Protocol):
+    """One dialect of coding agent; stateless, pure but for `detect`."""
+
+    name: str
+    capabilities: Capabilities
+
+    async def detect(self) -> Detected:
+        """Look whether it is installed; under 2 s, no network."""
+
+    def launch(self, spec: AttemptSpec) -> Launch:
+        """Say how to start the attempt."""
+
+    def parser(self, launch: Launch) -> Parser:
+        """A parser for the output of one start."""
+
+
+# --- People -----------------------------------------------------------------
+
+
+class Decision(Record, frozen=True):
+    """A person's answer at a gate."""
+
+    answer: Answer
+    by: str
+    why: str = ""
+
+
+class Approver(Protocol):
+    """Asks a person who is present."""
+
+    async def ask(self, gate: GateAsked) -> Decision | None:
+        """Put the question; None when nobody can answer here, then the run parks."""
+
+
+class Listener(Protocol):
+    """Watches a run as it happens; it cannot change what the run does."""
+
+    def on_entry(self, entry: Entry, event: Event) -> None:
+        """Called for each entry after it was stored."""
+
+    def on_news(self, task: str, attempt: int, news: News) -> None:
+        """Called for news that is not kept."""
+
+
+AgentTable = Mapping[str, Agent]
