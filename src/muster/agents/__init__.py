@@ -1,0 +1,1 @@
+"""Adapters that drive coding-agent programs."""

@@ -1,0 +1,1 @@
+"""Measures Muster's own overhead and keeps its promises honest."""

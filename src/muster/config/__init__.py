@@ -1,0 +1,1 @@
+"""Settings, from defaults to flags, each with its source."""

@@ -1,0 +1,1 @@
+"""Doubles and contract tests for those who write adapters."""

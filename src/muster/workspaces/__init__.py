@@ -1,0 +1,1 @@
+"""Where an attempt works: preparing, saving, merging and disposing of worktrees."""
