@@ -1,0 +1,64 @@
+# Every habit of this project under one name. `make setup` once, `make check` before a change is proposed.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LOCK_VENV := .venv-lock
+PIP := -m pip --disable-pip-version-check
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test crash-all live lint types contracts docs check lock clean
+
+help: ## list these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  %-10s %s\n' "$$name" "$$text"; done
+
+setup: $(READY) ## make .venv with the pinned tools and this package
+
+$(READY): requirements/dev.txt pyproject.toml
+	@python=$$(sh scripts/find_python.sh) || exit 1; \
+		$(BIN)/python -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear $(VENV)
+	$(BIN)/python $(PIP) install --quiet --require-hashes -r requirements/dev.txt
+	$(BIN)/python $(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: setup ## see a whole run with scripted agents, no account needed
+	@$(BIN)/muster demo
+
+test: setup ## run the default test suite; ARGS="-k name" narrows it
+	@$(BIN)/pytest -n 2 $(ARGS)
+
+crash-all: setup ## kill the orchestrator at every journal entry (minutes)
+	@$(BIN)/pytest -n 2 -m crash_all $(ARGS)
+
+live: setup ## drive the installed agent programs against a scripted model
+	@$(BIN)/pytest -m live_cli $(ARGS)
+
+lint: setup ## ruff: rules and formatting
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+types: setup ## mypy --strict
+	@$(BIN)/mypy
+
+contracts: setup ## import-linter: who may import whom
+	@$(BIN)/lint-imports --no-logo
+
+docs: setup ## regenerate the generated references
+	@if [ -f scripts/generate_docs.py ]; then $(BIN)/python scripts/generate_docs.py; \
+		else echo "docs: nothing is generated yet"; fi
+
+check: lint types contracts test ## everything a change must pass
+
+lock: ## pin what pyproject.toml asks for; UPGRADE=1 takes the newest versions
+	@python=$$(sh scripts/find_python.sh) && "$$python" -m venv --clear $(LOCK_VENV)
+	$(LOCK_VENV)/bin/python $(PIP) install --quiet pip-tools
+	CUSTOM_COMPILE_COMMAND="make lock" $(LOCK_VENV)/bin/pip-compile --quiet --no-config \
+		--extra dev --build-deps-for editable --generate-hashes --allow-unsafe --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		$(if $(UPGRADE),--upgrade) --output-file requirements/dev.txt pyproject.toml
+	@rm -rf $(LOCK_VENV)
+
+clean: ## remove .venv, caches and builds
+	rm -rf $(VENV) $(LOCK_VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,42 @@
+# The Makefile's targets for those who have just; the Makefile stays the one place that says how.
+
+export ARGS := env_var_or_default("ARGS", "")
+
+help:
+    @make help
+
+setup:
+    @make setup
+
+demo:
+    @make demo
+
+test:
+    @make test
+
+crash-all:
+    @make crash-all
+
+live:
+    @make live
+
+lint:
+    @make lint
+
+types:
+    @make types
+
+contracts:
+    @make contracts
+
+docs:
+    @make docs
+
+check:
+    @make check
+
+lock:
+    @make lock
+
+clean:
+    @make clean
