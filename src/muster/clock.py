@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import anyio
 
@@ -13,7 +13,7 @@ class SystemClock:
 
     def now(self) -> datetime:
         """The time in UTC with microseconds."""
-        return datetime.now(timezone.utc)
+        return datetime.now(UTC)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""

@@ -14,6 +14,7 @@ from muster.model.attempts import Outcome, Receipt, Usage
 from muster.model.entries import Draft, Entry
 from muster.model.events import Event, GateAsked
 from muster.model.gates import Answer
+from muster.model.messages import Message as Message
 from muster.model.record import Record
 
 T = TypeVar("T")
@@ -51,20 +52,6 @@ class Lease(Record, frozen=True):
     owner: Owner
     epoch: int
     expires: datetime
-
-
-class Message(Record, frozen=True):
-    """A request from another process to the owner of a run.
-
-    ``kind`` is one of stop, answer, retry, pause, resume, note; ``data`` depends on it.
-    """
-
-    id: str
-    run: str
-    kind: str
-    sender: str
-    at: datetime
-    data: dict[str, str] = {}
 
 
 class RunHead(Record, frozen=True):

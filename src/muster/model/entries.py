@@ -86,7 +86,9 @@ def encode_event(event: Event) -> bytes:
     """
     data = _ENCODER.encode(event.data if isinstance(event, UnknownEvent) else event)
     if len(data) > MAX_ENTRY_BYTES:
-        raise JournalError(f"An entry of type {event_type(event)} has {len(data)} bytes; at most {MAX_ENTRY_BYTES} fit.")
+        raise JournalError(
+            f"An entry of type {event_type(event)} has {len(data)} bytes; at most {MAX_ENTRY_BYTES} fit."
+        )
     return data
 
 

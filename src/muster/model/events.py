@@ -1,7 +1,7 @@
 """Everything that can happen in a run, one class per event type, in the past tense.
 
-Fields are only ever added, and a new field has a
-default, so that journals of every release replay for ever.
+Fields are only ever added, and a new field has a default, so that journals of
+every release replay for ever.
 """
 
 from __future__ import annotations
@@ -9,11 +9,30 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from muster.model.attempts import Failure, Outcome, Problem, Receipt
+from muster.model.attempts import Receipt
 from muster.model.gates import Answer, Boundary, Stage
-from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
+from muster.model.task_events import (
+    AgentSaid,
+    AgentUsed,
+    AttemptEnded,
+    AttemptStarted,
+    DeadLetterAdded,
+    ProcessSwept,
+    RetryScheduled,
+    TaskAudited,
+    TaskCancelRequested,
+    TaskFailed,
+    TaskMerged,
+    TaskMergeFailed,
+    TaskPlanned,
+    TaskQueued,
+    TaskSkipped,
+    TaskSucceeded,
+    ToolCalled,
+    WorkSalvaged,
+)
 
 
 class RunStateChanged(Record, frozen=True):
@@ -27,6 +46,8 @@ class RunStateChanged(Record, frozen=True):
     backend: str = ""
     duration_ms: int | None = None
     reason: str = ""
+    source: str = ""
+    requested: datetime | None = None
 
 
 class RunCancelled(Record, frozen=True):
@@ -74,15 +95,9 @@ class PlanAccepted(Record, frozen=True):
     source: str = ""
     title: str = ""
     prefix: str = ""
+    start_tree: str = ""
     continues: str = ""
     done: tuple[str, ...] = ()
-
-
-class TaskPlanned(Record, frozen=True):
-    """A task of the accepted plan, with its manifest."""
-
-    type: ClassVar[str] = "task.planned"
-    task: Task
 
 
 class PhaseStarted(Record, frozen=True):
@@ -125,6 +140,15 @@ class GateAnswered(Record, frozen=True):
     why: str = ""
 
 
+class GatePassed(Record, frozen=True):
+    """A boundary was passed without asking, because the policy ``by`` says so."""
+
+    type: ClassVar[str] = "gate.passed"
+    boundary: Boundary
+    subject: str
+    by: str
+
+
 class AutonomyTransition(Record, frozen=True):
     """The run moved from one stage to another, and who or what allowed it."""
 
@@ -135,118 +159,6 @@ class AutonomyTransition(Record, frozen=True):
     why: str = ""
 
 
-class TaskQueued(Record, frozen=True):
-    """Tasks whose needs are met joined the queue together, as a wave counted from 1."""
-
-    type: ClassVar[str] = "task.queued"
-    wave: int
-    tasks: tuple[str, ...]
-
-
-class AttemptStarted(Record, frozen=True):
-    """An attempt is about to be started from commit ``base``; written before the process exists."""
-
-    type: ClassVar[str] = "task.attempt_started"
-    task: str
-    attempt: int
-    base: str
-    agent: str = ""
-    model: str = ""
-
-
-class AttemptEnded(Record, frozen=True):
-    """An attempt's processes are gone; ``outcome`` is what they left to be read."""
-
-    type: ClassVar[str] = "task.attempt_ended"
-    task: str
-    attempt: int
-    outcome: Outcome
-
-
-class TaskAudited(Record, frozen=True):
-    """The attempt's work was committed and held against its manifest."""
-
-    type: ClassVar[str] = "task.audited"
-    task: str
-    attempt: int
-    ok: bool
-    commit: str
-    tree: str
-    changed: bool = False
-    paths: tuple[str, ...] = ()
-    receipts: tuple[Receipt, ...] = ()
-    problems: tuple[Problem, ...] = ()
-    failure: Failure | None = None
-
-
-class TaskMerged(Record, frozen=True):
-    """The work was verified on the merged tree; the integration ref goes from ``onto`` to ``commit``."""
-
-    type: ClassVar[str] = "task.merged"
-    task: str
-    attempt: int
-    commit: str
-    tree: str
-    onto: str
-    receipts: tuple[Receipt, ...] = ()
-
-
-class TaskMergeFailed(Record, frozen=True):
-    """The work could not be integrated: a conflict, or a verify command that fails on the merged tree."""
-
-    type: ClassVar[str] = "task.merge_failed"
-    task: str
-    attempt: int
-    onto: str
-    failure: Failure
-    receipts: tuple[Receipt, ...] = ()
-
-
-class RetryScheduled(Record, frozen=True):
-    """The next attempt of a task may start at ``due``."""
-
-    type: ClassVar[str] = "task.retry_scheduled"
-    task: str
-    attempt: int
-    due: datetime
-    delay_ms: int
-    failure: Failure
-
-
-class TaskSucceeded(Record, frozen=True):
-    """The manifest holds and the work, if any, is merged."""
-
-    type: ClassVar[str] = "task.succeeded"
-    task: str
-
-
-class TaskFailed(Record, frozen=True):
-    """The task is given up."""
-
-    type: ClassVar[str] = "task.failed"
-    task: str
-    failure: Failure
-
-
-class TaskSkipped(Record, frozen=True):
-    """The task was not done, because of another task or because the run ended."""
-
-    type: ClassVar[str] = "task.skipped"
-    task: str
-    reason: str
-
-
-class DeadLetterAdded(Record, frozen=True):
-    """A task that is given up was kept with all that is known about it."""
-
-    type: ClassVar[str] = "deadletter.added"
-    task: str
-    reason: str
-    attempts: int
-    failure: Failure | None = None
-    salvage: str = ""
-
-
 class WaveFinished(Record, frozen=True):
     """All tasks of a wave are closed and its verify commands ran on the integrated tree."""
 
@@ -255,26 +167,6 @@ class WaveFinished(Record, frozen=True):
     ok: bool
     tree: str
     receipts: tuple[Receipt, ...] = ()
-
-
-class WorkSalvaged(Record, frozen=True):
-    """Work that would have been removed was saved under ``ref``; ``kept`` is a folder left in place."""
-
-    type: ClassVar[str] = "work.salvaged"
-    task: str
-    attempt: int
-    ref: str = ""
-    commit: str = ""
-    kept: str = ""
-
-
-class ProcessSwept(Record, frozen=True):
-    """Processes that outlived their attempt were ended."""
-
-    type: ClassVar[str] = "process.swept"
-    task: str
-    attempt: int
-    pids: tuple[int, ...]
 
 
 class MainMergeStarted(Record, frozen=True):
@@ -332,37 +224,6 @@ class ConfigResolved(Record, frozen=True):
     sources: dict[str, str] = {}
 
 
-class AgentUsed(Record, frozen=True):
-    """An agent reported tokens or money; totals of the attempt so far."""
-
-    type: ClassVar[str] = "agent.used"
-    task: str
-    attempt: int
-    input: int = 0
-    output: int = 0
-    cost_usd: float | None = None
-    model: str = ""
-
-
-class AgentSaid(Record, frozen=True):
-    """An agent told something to people; shortened, redacted."""
-
-    type: ClassVar[str] = "agent.said"
-    task: str
-    attempt: int
-    text: str
-
-
-class ToolCalled(Record, frozen=True):
-    """An agent finished a tool call."""
-
-    type: ClassVar[str] = "agent.tool_called"
-    task: str
-    attempt: int
-    tool: str
-    ok: bool = True
-
-
 class UnknownEvent(Record, frozen=True):
     """An event of a type that this release does not know: kept, counted, never fatal."""
 
@@ -381,6 +242,7 @@ KnownEvent = (
     | PhaseFinished
     | GateAsked
     | GateAnswered
+    | GatePassed
     | AutonomyTransition
     | TaskQueued
     | AttemptStarted
@@ -391,6 +253,7 @@ KnownEvent = (
     | RetryScheduled
     | TaskSucceeded
     | TaskFailed
+    | TaskCancelRequested
     | TaskSkipped
     | DeadLetterAdded
     | WaveFinished
@@ -407,3 +270,45 @@ KnownEvent = (
     | ToolCalled
 )
 Event = KnownEvent | UnknownEvent
+
+__all__ = [
+    "AgentSaid",
+    "AgentUsed",
+    "AttemptEnded",
+    "AttemptStarted",
+    "AutonomyTransition",
+    "CommandRefused",
+    "ConfigResolved",
+    "DeadLetterAdded",
+    "Event",
+    "GateAnswered",
+    "GateAsked",
+    "GatePassed",
+    "KnownEvent",
+    "MainMergeBlocked",
+    "MainMergeStarted",
+    "MainMerged",
+    "MainUndone",
+    "PhaseFinished",
+    "PhaseStarted",
+    "PlanAccepted",
+    "ProcessSwept",
+    "RetryScheduled",
+    "RunCancelled",
+    "RunReleased",
+    "RunResumed",
+    "RunStateChanged",
+    "TaskAudited",
+    "TaskCancelRequested",
+    "TaskFailed",
+    "TaskMergeFailed",
+    "TaskMerged",
+    "TaskPlanned",
+    "TaskQueued",
+    "TaskSkipped",
+    "TaskSucceeded",
+    "ToolCalled",
+    "UnknownEvent",
+    "WaveFinished",
+    "WorkSalvaged",
+]

@@ -42,6 +42,7 @@ class RunPolicy(Record, frozen=True):
     profile: str = "premium"
     profile_source: str = "default"
     phase_models: dict[str, str] = {}
+    default_agent: str = ""
     env_allow: tuple[str, ...] = ()
     worktree_link: tuple[str, ...] = ()
     worktree_copy: tuple[str, ...] = ()

@@ -1,0 +1,261 @@
+"""One run, driven to its end or to the point where a person must decide."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from muster.engine.effects import Effect, Effects, Facts
+from muster.engine.journal import Journal
+from muster.model import events as ev
+from muster.model import steps as do
+from muster.model.attempts import Cause, Ending, Failure, Outcome
+from muster.model.decide import decide
+from muster.model.ids import attempt_id
+from muster.model.messages import Message, respond
+from muster.model.state import RunState, Station
+from muster.ports import Approver, Clock, Executor, Listener, News, Store, Workspace
+
+LEASE_TTL_S = 15.0
+RENEW_EVERY_S = 5.0
+CHATTER_EVERY_S = 1.0
+
+
+class Actor:
+    """Runs the loop: decide, write, act, and write what came of it.
+
+    Every step that the state asks for is in flight exactly once; a step that
+    the state no longer asks for is cancelled.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        store: Store,
+        workspace: Workspace,
+        executor: Executor,
+        clock: Clock,
+        *,
+        folder: Path,
+        approver: Approver | None = None,
+        listeners: Iterable[Listener] = (),
+    ) -> None:
+        self._journal = journal
+        self._store = store
+        self._workspace = workspace
+        self._executor = executor
+        self._clock = clock
+        self._listeners = tuple(listeners)
+        self._effects = Effects(workspace, executor, approver, folder, self._heard)
+        self._flights: dict[Effect, anyio.CancelScope] = {}
+        self._unanswerable: set[str] = set() if approver is not None else {""}
+        self._facts: list[Facts] = []
+        self._messages: list[Message] = []
+        self._stirred = anyio.Event()
+        self._answered = anyio.Event()
+        self._shutdown = ""
+
+    @property
+    def state(self) -> RunState:
+        """The run as the journal has it now."""
+        return self._journal.state
+
+    def hurry(self) -> None:
+        """From now on whatever is stopped gets no grace."""
+        self._executor.hurry()
+
+    def shut_down(self, reason: str) -> None:
+        """Stop working and leave the run to be continued later."""
+        self._shutdown = reason
+        self._stir()
+
+    async def drive(self) -> RunState:
+        """Work until the run has ended, waits for a person, or is shut down; no process is left.
+
+        Raises:
+            StaleWriterError: the run belongs to another process by now.
+        """
+        try:
+            await self._settle()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._take_messages, name="inbox")
+                group.start_soon(self._keep_lease, name="lease")
+                reason = await self._loop(group)
+                group.cancel_scope.cancel()
+        except BaseExceptionGroup as errors:
+            raise _first_of(errors) from errors
+        if not self.state.ended:
+            await self._journal.append([*self._interrupted(), ev.RunReleased(reason=reason)])
+        else:
+            await self._journal.append()
+            await self._workspace.close()
+        return self.state
+
+    async def _settle(self) -> None:
+        """Bring refs and processes to where the journal is, after whatever happened to the last owner."""
+        state = self.state
+        if state.epoch == 0:
+            return
+        if state.integration:
+            await self._workspace.advance(state.integration_before, state.integration)
+        await self._executor.sweep(f"{state.run}:@")
+        for name in state.busy:
+            entry = state.tasks[name]
+            if entry.attempts and entry.station is not Station.WORKING:
+                await self._executor.sweep(attempt_id(state.run, name, entry.last.number))
+
+    def _interrupted(self) -> Iterable[ev.Event]:
+        """Attempts that a shutdown has just killed must not look as if they had failed by themselves."""
+        for name in self.state.busy:
+            entry = self.state.tasks[name]
+            if entry.station is Station.WORKING:
+                failure = Failure(cause=Cause.INTERRUPTED, message=self._shutdown)
+                outcome = Outcome(ending=Ending.INTERRUPTED, failure=failure)
+                yield ev.AttemptEnded(task=name, attempt=entry.last.number, outcome=outcome)
+
+    async def _loop(self, group: TaskGroup) -> str:
+        """Returns why the loop ended."""
+        while True:
+            await self._take_in()
+            if self._shutdown:
+                return self._shutdown
+            steps = decide(self.state, self._clock.now())
+            if steps and isinstance(steps[0], do.Write):
+                await self._journal.append(steps[0].events)
+                continue
+            park = self._reconcile(group, steps)
+            if self.state.ended:
+                return self.state.state
+            if park and not self._flights and not self._facts and not self._messages:
+                return park
+            await self._wait(steps)
+
+    async def _take_in(self) -> None:
+        """Write down what effects and messages brought since the last time, all in one go."""
+        if self._facts:
+            facts, self._facts = self._facts, []
+            await self._journal.append(event for events in facts for event in events)
+        if not self._messages:
+            return
+        messages, self._messages = self._messages, []
+        for message in messages:
+            if message.data.get("now"):
+                self._executor.hurry()
+            await self._journal.append(respond(self.state, message), consumed=(message.id,))
+        self._answered.set()
+
+    def _reconcile(self, group: TaskGroup, steps: tuple[do.Step, ...]) -> str:
+        """Start what is wanted and not in flight, cancel what is in flight and not wanted; returns why to park."""
+        wanted: list[Effect] = []
+        park = ""
+        for step in steps:
+            if isinstance(step, do.Park):
+                park = step.reason
+            elif not isinstance(step, do.WakeAt | do.Write) and not self._cannot_ask(step):
+                wanted.append(step)
+        for step, scope in self._flights.items():
+            if step not in wanted:
+                scope.cancel()
+        occupied = {_subject(step) for step in self._flights}
+        for step in wanted:
+            if step not in self._flights and _subject(step) not in occupied:
+                scope = anyio.CancelScope()
+                self._flights[step] = scope
+                occupied.add(_subject(step))
+                group.start_soon(self._fly, step, scope, name=str(step))
+        return park
+
+    def _cannot_ask(self, step: Effect) -> bool:
+        return isinstance(step, do.Ask) and bool(self._unanswerable & {step.gate, ""})
+
+    async def _fly(self, step: Effect, scope: anyio.CancelScope) -> None:
+        try:
+            with scope:
+                facts = await self._effects.perform(step, self.state)
+                if facts:
+                    self._facts.append(facts)
+                elif isinstance(step, do.Ask):
+                    self._unanswerable.add(step.gate)
+        finally:
+            del self._flights[step]
+            self._stir()
+
+    async def _wait(self, steps: tuple[do.Step, ...]) -> None:
+        """Sleep until something happened or a timer of the run is due."""
+        if self._facts or self._messages or self._shutdown:
+            return
+        self._stirred = anyio.Event()
+        due = min((step.at for step in steps if isinstance(step, do.WakeAt)), default=None)
+        seconds = max(0.0, (due - self._clock.now()).total_seconds()) if due is not None else math.inf
+        if self._journal.has_chatter:
+            seconds = min(seconds, CHATTER_EVERY_S)
+        if seconds == math.inf:
+            await self._stirred.wait()
+            return
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._ring, seconds)
+            await self._stirred.wait()
+            group.cancel_scope.cancel()
+        if self._journal.has_chatter:
+            await self._journal.append()
+
+    async def _ring(self, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._stir()
+
+    async def _take_messages(self) -> None:
+        while True:
+            self._messages = list(await self._store.await_pending(self.state.run))
+            self._answered = anyio.Event()
+            self._stir()
+            await self._answered.wait()
+
+    async def _keep_lease(self) -> None:
+        while True:
+            await self._clock.sleep(RENEW_EVERY_S)
+            self._journal.lease = await self._store.renew(self._journal.lease, self._clock.now(), LEASE_TTL_S)
+
+    def _heard(self, task: str, attempt: int, news: News) -> None:
+        match news.kind:
+            case "usage" if news.usage is not None:
+                self._journal.mention(
+                    ev.AgentUsed(
+                        task=task,
+                        attempt=attempt,
+                        input=news.usage.input,
+                        output=news.usage.output,
+                        cost_usd=news.usage.cost_usd,
+                        model=news.usage.model,
+                    )
+                )
+            case "text":
+                self._journal.mention(ev.AgentSaid(task=task, attempt=attempt, text=news.text[:2000]))
+            case "tool_ended":
+                self._journal.mention(ev.ToolCalled(task=task, attempt=attempt, tool=news.tool, ok=news.ok))
+            case _:
+                pass
+        for listener in self._listeners:
+            listener.on_news(task, attempt, news)
+        self._stir()
+
+    def _stir(self) -> None:
+        self._stirred.set()
+
+
+def _subject(step: Effect) -> str:
+    """What a step works on; two steps about the same thing are never in flight together."""
+    if isinstance(step, do.Ask):
+        return "@person"
+    if isinstance(step, do.VerifyWave | do.PrepareMain | do.MoveMain):
+        return "@main"
+    return step.task
+
+
+def _first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that made the others happen; task groups report it first."""
+    first = errors.exceptions[0]
+    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first

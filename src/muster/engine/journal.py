@@ -1,0 +1,84 @@
+"""The run's own pen: appends entries in order, keeps the folded state, tells listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+
+from muster.model.entries import Draft, Entry
+from muster.model.errors import NotFoundError
+from muster.model.events import Event
+from muster.model.evolve import evolve, fold
+from muster.model.state import RunState
+from muster.ports import Clock, Lease, Listener, Store
+
+
+
+class Journal:
+    """Appends to one run under one lease; what nothing acts upon waits for the next append."""
+
+    def __init__(self, store: Store, clock: Clock, state: RunState, lease: Lease, listeners: Sequence[Listener]) -> None:
+        self._store = store
+        self._clock = clock
+        self._listeners = listeners
+        self._chatter: list[Draft] = []
+        self.state = state
+        self.lease = lease
+
+    @property
+    def has_chatter(self) -> bool:
+        """Whether something waits to be written with the next append."""
+        return bool(self._chatter)
+
+    def mention(self, event: Event) -> None:
+        """Keep an event for the next append; it may be lost in a crash."""
+        self._chatter.append(self._draft(event))
+
+    async def append(self, events: Iterable[Event] = (), consumed: Iterable[str] = ()) -> tuple[Entry, ...]:
+        """Write what was mentioned and then ``events``; when this returns, the state has them.
+
+        Raises:
+            StaleWriterError: another process owns the run by now.
+        """
+        drafts = (*self._chatter, *(self._draft(event) for event in events))
+        taken = tuple(consumed)
+        if not drafts and not taken:
+            return ()
+        self._chatter = []
+        run = self.state.run
+        entries = await self._store.append(run, self.state.seq, drafts, lease=self.lease, consumed=taken)
+        for entry, draft in zip(entries, drafts, strict=True):
+            self.state = evolve(self.state, entry)
+            for listener in self._listeners:
+                listener.on_entry(entry, draft.event)
+        return entries
+
+    def _draft(self, event: Event) -> Draft:
+        task = getattr(event, "task", "")
+        span = task if isinstance(task, str) else ""
+        return Draft(event=event, at=self._clock.now(), trace=trace_id(self.state.run), span=span)
+
+
+def trace_id(run: str) -> str:
+    """The W3C trace id of a run, the same before and after a recovery: 32 hex digits.
+
+    >>> trace_id("01kdvd1c00mcs3w8k9gemjdtmd")
+    'd988a08a8c0557e583c67317474f1a07'
+    """
+    return sha256(run.encode()).hexdigest()[:32]
+
+
+async def load(store: Store, run: str) -> RunState:
+    """Read and fold a run's whole journal.
+
+    Raises:
+        NotFoundError: there is no such run.
+        JournalError: an entry cannot be read.
+    """
+    entries = await store.read(run)
+    if not entries:
+        raise NotFoundError(f"There is no run {run!r}.", hint="muster ls shows all runs.")
+    return fold(run, entries)
+
+
+

@@ -1,0 +1,87 @@
+"""Who may drive a run: taking, keeping and giving back its lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from muster.engine.actor import LEASE_TTL_S
+from muster.engine.journal import Journal, load
+from muster.model import events as ev
+from muster.model.errors import BusyError, MusterError
+from muster.model.plan import Task
+from muster.model.state import initial
+from muster.ports import Clock, Lease, Listener, Owner, Store
+
+IsAlive = Callable[[int, float], bool]
+
+
+async def begin(
+    store: Store,
+    clock: Clock,
+    owner: Owner,
+    run: str,
+    accepted: ev.PlanAccepted,
+    tasks: Iterable[Task],
+    *,
+    notes: Sequence[ev.Event] = (),
+    channel: str = "cli",
+    listeners: Sequence[Listener] = (),
+) -> Journal:
+    """Write the first entries of a new run and own it."""
+    lease = await store.acquire(run, owner, clock.now(), LEASE_TTL_S)
+    journal = Journal(store, clock, initial(run), lease, listeners)
+    started = ev.RunStateChanged(state="start", run_id=run, channel=channel)
+    await journal.append([started, accepted, *(ev.TaskPlanned(task=task) for task in tasks), *notes])
+    return journal
+
+
+async def resume(
+    store: Store,
+    clock: Clock,
+    owner: Owner,
+    run: str,
+    is_alive: IsAlive,
+    *,
+    reason: str,
+    listeners: Sequence[Listener] = (),
+) -> Journal:
+    """Take over a run that nobody drives and say so in its journal.
+
+    Raises:
+        BusyError: another process drives it.
+        MusterError: it has ended.
+    """
+    lease = await take(store, clock, owner, run, is_alive)
+    try:
+        state = await load(store, run)
+        if state.ended:
+            raise MusterError(f"Run {run} has ended: {state.state}.")
+        journal = Journal(store, clock, state, lease, listeners)
+        await journal.append([ev.RunResumed(from_seq=state.seq, reason=reason)])
+    except BaseException:
+        await store.release(lease)
+        raise
+    return journal
+
+
+async def take(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive) -> Lease:
+    """Become the owner of a run whose last owner let go, ran out of time, or is dead.
+
+    Raises:
+        BusyError: the owner lives; the message names it.
+    """
+    held = await store.lease(run)
+    over = held.epoch if held is not None and not owner_lives(held, owner, is_alive) else None
+    try:
+        return await store.acquire(run, owner, clock.now(), LEASE_TTL_S, over=over)
+    except BusyError as error:
+        who = f" (process {held.owner.pid} on {held.owner.host})" if held is not None else ""
+        raise BusyError(
+            f"Run {run} is being driven by another process{who}.",
+            hint="muster show @last shows where it is; muster stop ends it.",
+        ) from error
+
+
+def owner_lives(lease: Lease, asker: Owner, is_alive: IsAlive) -> bool:
+    """Whether the owner may still be at work; one on another host counts as alive until its lease expires."""
+    return lease.owner.host != asker.host or is_alive(lease.owner.pid, lease.owner.pid_started)

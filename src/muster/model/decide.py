@@ -1,0 +1,389 @@
+"""Deciding: what a run does next, from its state and the time alone."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from muster.model import events as ev
+from muster.model import steps as do
+from muster.model.attempts import Cause, Failure
+from muster.model.gates import Boundary, Stage, must_ask
+from muster.model.ids import attempt_id
+from muster.model.policy import Schedule
+from muster.model.retry import delay_ms, is_retryable
+from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus
+from muster.model.verification import missing_checks, wave_receipts
+
+# More merges waiting than this per slot means that starting more work would only make worktrees pile up.
+MERGE_BACKLOG_PER_SLOT = 2
+MAX_INTERRUPTIONS = 10
+_ASKED_AFTER = frozenset(
+    {Cause.AUDIT, Cause.EMPTY_RESULT, Cause.WROTE_WHILE_READ_ONLY, Cause.HOOK, Cause.CONFLICT, Cause.BROKE_INTEGRATION}
+)
+_HOLDS_SLOT = frozenset({Station.WORKING, Station.AUDITING})
+_FINISHES_BEFORE_STOP = frozenset(
+    {Station.WORKING, Station.AUDITING, Station.MERGING, Station.ADVANCING, Station.PASSED}
+)
+
+
+def decide(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    """What to do next. Asking again before anything has happened gives the same answer.
+
+    When decisions have to be recorded first, a single `Write` comes back alone.
+    """
+    if state.ended or state.plan is None:
+        return ()
+    if state.cancel is not None:
+        return _cancel(state, state.cancel, now)
+    match state.stage:
+        case Stage.IDLE:
+            return _idle(state, now)
+        case Stage.APPROVED:
+            return _write(
+                ev.PhaseStarted(phase="execute"),
+                _moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"),
+            )
+        case Stage.EXECUTING:
+            return _executing(state, now)
+        case Stage.MERGE_PENDING:
+            return _merge_pending(state, now)
+        case Stage.MAIN_MERGED:
+            return _write(_ended(state, "complete", now))
+        case _:
+            assert_never(state.stage)
+
+
+def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    if not must_ask(state.policy.autonomy, Boundary.PLAN_READY):
+        return _write(_moved(state, Stage.APPROVED, by=_policy(state), why="plan accepted"))
+    count = len(state.tasks)
+    gate = state.gate_for(Boundary.PLAN_READY, "plan")
+    if gate is None:
+        return _write(_ask(state, Boundary.PLAN_READY, "plan", f"Start this plan of {count} task{'s' * (count != 1)}?"))
+    if gate.answered is None:
+        return _wait(gate)
+    if not gate.approved:
+        return _write(*_denied(state, gate, now))
+    return _write(_moved(state, Stage.APPROVED, by=gate.answered.by, why=gate.answered.why))
+
+
+def _executing(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    writes: list[ev.Event] = [ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()]
+    effects: list[do.Step] = []
+    for name in state.busy:
+        for step in _task(state, state.tasks[name], now):
+            if isinstance(step, do.Write):
+                writes.extend(step.events)
+            else:
+                effects.append(step)
+    if not state.stopping:
+        writes.extend(_starts(state, now))
+    if writes:
+        return (do.Write(events=tuple(writes)),)
+    if state.stopping:
+        return _stop_after_failure(state, effects, now)
+    if state.busy or state.ready:
+        waits = [state.tasks[name] for name in state.busy]
+        due = [task.retry_at for task in waits if task.station is Station.BACKOFF and task.retry_at is not None]
+        if due:
+            effects.append(do.WakeAt(at=max(min(due), now)))
+        return _or_park(effects, state)
+    return _between_waves(state, now)
+
+
+def _stop_after_failure(state: RunState, effects: list[do.Step], now: datetime) -> tuple[do.Step, ...]:
+    finishing = any(state.tasks[name].station in _FINISHES_BEFORE_STOP for name in state.busy)
+    if finishing or any(isinstance(step, do.GiveUp | do.StopTask) for step in effects):
+        return tuple(effects)
+    why = f"{state.stopping} failed: {state.tasks[state.stopping].reason}"
+    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), _ended(state, "error", now, why))
+
+
+def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ...]:
+    name = entry.task.id
+    if entry.stop_source and entry.station not in (Station.ADVANCING, Station.PASSED):
+        return (do.StopTask(task=name, source=entry.stop_source),)
+    match entry.station:
+        case Station.WORKING:
+            if entry.last.epoch < state.epoch:
+                return (do.Adopt(task=name, attempt=entry.last.number),)
+            return (do.Work(task=name, attempt=entry.last.number),)
+        case Station.AUDITING:
+            return (do.Audit(task=name, attempt=entry.last.number),)
+        case Station.MERGING:
+            # One at a time, in the order in which the audits passed.
+            if name == _first_in_merge_queue(state):
+                return (do.Merge(task=name, attempt=entry.last.number, onto=state.integration),)
+            return ()
+        case Station.ADVANCING:
+            return (do.Finish(task=name, before=state.integration_before, after=state.integration),)
+        case Station.PASSED:
+            return (do.Finish(task=name),)
+        case Station.JUDGING:
+            return _judge(state, entry, now)
+        case Station.ASKING:
+            return tuple(do.Ask(gate=gate.id) for gate in state.waiting_gates if gate.subject == name)
+        case Station.BACKOFF | Station.WAITING | Station.READY | Station.CLOSED:
+            return ()
+        case _:
+            assert_never(entry.station)
+
+
+def _first_in_merge_queue(state: RunState) -> str:
+    if any(state.tasks[name].station is Station.ADVANCING for name in state.busy):
+        return ""
+    merging = (state.tasks[name] for name in state.busy if state.tasks[name].station is Station.MERGING)
+    first = min(merging, key=lambda entry: (entry.last.ended_at or entry.last.started_at, entry.task.id), default=None)
+    return first.task.id if first is not None else ""
+
+
+def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ...]:
+    name, policy = entry.task.id, state.policy
+    failure = entry.last.failure or Failure(cause=Cause.CRASH, message="ended without a reason")
+    if failure.cause is Cause.CANCELLED:
+        return (do.StopTask(task=name, source="caller"),)
+    if failure.cause is Cause.INTERRUPTED:
+        if entry.interruptions < MAX_INTERRUPTIONS:
+            return _write(_retry(entry, failure, now, delay=0))
+        failure = Failure(cause=Cause.INTERRUPTED, message=f"interrupted {entry.interruptions} times: it may crash us")
+        return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
+    if is_retryable(policy.retry, failure) and entry.used_attempts < entry.allowed_attempts(policy):
+        seed = attempt_id(state.run, name, entry.last.number)
+        delay = delay_ms(policy.retry, entry.used_attempts, seed)
+        if failure.retry_after_s is not None:
+            delay = int(failure.retry_after_s * 1000)
+        elif failure.cause in _ASKED_AFTER or entry.granted:
+            # The work itself was wrong: nothing gets better by waiting.
+            delay = 0
+        return _write(_retry(entry, failure, now, delay=delay))
+    asks = must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and not state.stopping
+    if asks and failure.cause in _ASKED_AFTER:
+        gate = state.gate_for(Boundary.MANIFEST_AUDIT_FAILED, name)
+        if gate is None or gate.approved:
+            question = f"{name} is not done after {_times(entry.used_attempts)}. Give it one more attempt?"
+            return _write(_ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
+    return (do.GiveUp(task=name, failure=failure, reason="max-retries"),)
+
+
+def _starts(state: RunState, now: datetime) -> list[ev.Event]:
+    busy = [state.tasks[name] for name in state.busy]
+    free = state.policy.max_parallel - sum(1 for entry in busy if entry.station in _HOLDS_SLOT)
+    backlog = sum(1 for entry in busy if entry.station is Station.MERGING)
+    if free <= 0 or backlog > MERGE_BACKLOG_PER_SLOT * state.policy.max_parallel:
+        return []
+    started: list[ev.Event] = []
+    for entry in busy:
+        if entry.station is Station.BACKOFF and entry.retry_at is not None and entry.retry_at <= now:
+            started.append(_start(state, entry, state.integration))
+    waves = state.policy.schedule is Schedule.WAVES
+    for name in state.ready:
+        if len(started) >= free:
+            break
+        started.append(_start(state, state.tasks[name], state.wave_base if waves else state.integration))
+    started = started[:free]
+    if not waves and state.unblocked:
+        names = tuple(state.unblocked)
+        wave = max([state.wave, *(state.tasks[name].wave for name in names)])
+        started.append(ev.TaskQueued(wave=wave, tasks=names))
+    return started
+
+
+def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
+    task = entry.task
+    agent = "command" if task.is_command else task.agent
+    return ev.AttemptStarted(
+        task=task.id,
+        attempt=len(entry.attempts) + 1,
+        base=base,
+        agent=agent,
+        model="" if task.is_command else state.policy.phase_models.get("execute", ""),
+    )
+
+
+def _between_waves(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    if not state.wave_verified:
+        return _verify_wave(state, now)
+    last = state.open_tasks == 0
+    if state.wave and not last:
+        gate = _passed(
+            state, now, Boundary.WAVE_DONE, f"wave {state.wave}", f"Wave {state.wave} is done. Start the next?"
+        )
+        if gate:
+            return gate
+    if last:
+        return _write(
+            _phase_finished(state),
+            _moved(state, Stage.MERGE_PENDING, by="scheduler", why="all tasks are closed"),
+        )
+    number = min(state.tasks[name].wave for name in state.unblocked)
+    names = tuple(name for name in state.unblocked if state.tasks[name].wave == number)
+    return _write(ev.TaskQueued(wave=number, tasks=names))
+
+
+def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    again = do.VerifyWave(wave=state.wave, commit=state.integration)
+    if not state.wave_failure:
+        if missing_checks(state):
+            return (again,)
+        receipts = wave_receipts(state)
+        return _write(ev.WaveFinished(wave=state.wave, ok=True, tree=state.integration_tree, receipts=receipts))
+    broken = state.wave_failure[0]
+    why = f"`{broken.command}` fails (exit {broken.exit_code}) on the integrated work of wave {state.wave}"
+    if must_ask(state.policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED):
+        subject = f"wave {state.wave}"
+        gates = state.gates_about(Boundary.MANIFEST_AUDIT_FAILED, subject)
+        if len(gates) < state.wave_failures:
+            question = f"{why}. Check it again?"
+            return _write(_ask(state, Boundary.MANIFEST_AUDIT_FAILED, subject, question, broken.tail))
+        if gates[-1].waiting:
+            return _wait(gates[-1])
+        if gates[-1].approved:
+            return (again,)
+    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), _ended(state, "error", now, why))
+
+
+def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    target = state.accepted.target
+    if not state.changed or not target:
+        why = "" if not state.changed else f"HEAD was detached; the result is refs/muster/{state.run}/integration"
+        return _write(
+            _moved(state, Stage.IDLE, by="scheduler", why=why or "nothing to merge"), _complete(state, now, why)
+        )
+    if state.main_commit:
+        return _write(
+            _moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why=f"{target} moved"), _complete(state, now)
+        )
+    subject = target.removeprefix("refs/heads/")
+    if must_ask(state.policy.autonomy, Boundary.MAIN_MERGE):
+        done, count = state.count(TaskStatus.DONE), len(state.tasks)
+        gate = _passed(state, now, Boundary.MAIN_MERGE, subject, f"Merge {done} of {count} tasks into {subject}?")
+        if gate:
+            return gate
+    elif not state.main_allowed:
+        # Nobody is asked, but what allowed it stands in the journal all the same.
+        return _write(ev.GatePassed(boundary=Boundary.MAIN_MERGE, subject=subject, by=_policy(state)))
+    if state.main_blocked:
+        return (do.Park(reason=f"{subject} was left alone: {state.main_blocked}"),)
+    if state.main_started is not None:
+        started = state.main_started
+        return (do.MoveMain(target=started.target, before=started.before, after=started.commit),)
+    return (do.PrepareMain(integration=state.integration),)
+
+
+def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.Step, ...]:
+    if state.busy:
+        finishing = (Station.ADVANCING, Station.PASSED)
+        steps: list[do.Step] = []
+        for name in state.busy:
+            entry = state.tasks[name]
+            if entry.station in finishing:
+                steps.extend(_task(state, entry, now))
+            else:
+                steps.append(do.StopTask(task=name, source=request.source))
+        return tuple(steps)
+    if state.main_started is not None and not state.main_commit and state.stage is Stage.MERGE_PENDING:
+        # The branch may have moved already; finish that before calling the run cancelled.
+        started = state.main_started
+        return (do.MoveMain(target=started.target, before=started.before, after=started.commit),)
+    if state.main_commit:
+        return _write(
+            _moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why="moved before the stop"), _complete(state, now)
+        )
+    latency = int((now - request.requested) / timedelta(milliseconds=1))
+    cancelled = ev.RunCancelled(
+        source=request.source,
+        requested=request.requested,
+        acknowledged=request.acknowledged,
+        latency_ms=max(0, latency),
+    )
+    ended = _ended(state, "cancelled", now, request.source)
+    if state.stage is Stage.IDLE:
+        return _write(cancelled, ended)
+    return _write(cancelled, _moved(state, Stage.IDLE, by=request.source, why="cancelled"), ended)
+
+
+def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
+    """Steps that a boundary needs before the run may pass it; empty when it may."""
+    if not must_ask(state.policy.autonomy, boundary):
+        return ()
+    gate = state.gate_for(boundary, subject)
+    if gate is None:
+        return _write(_ask(state, boundary, subject, question))
+    if gate.answered is None:
+        return _wait(gate)
+    if gate.approved:
+        return ()
+    return _write(*_denied(state, gate, now))
+
+
+def _or_park(effects: list[do.Step], state: RunState) -> tuple[do.Step, ...]:
+    if any(not isinstance(step, do.Ask) for step in effects):
+        return tuple(effects)
+    reasons = [gate.asked.question for gate in state.waiting_gates if gate.asked is not None]
+    return (*effects, do.Park(reason=reasons[0] if reasons else "nothing can start"))
+
+
+def _wait(gate: Gate) -> tuple[do.Step, ...]:
+    question = gate.asked.question if gate.asked is not None else gate.boundary.value
+    return (do.Ask(gate=gate.id), do.Park(reason=question))
+
+
+def _write(*events: ev.Event) -> tuple[do.Step, ...]:
+    return (do.Write(events=events),)
+
+
+def _ask(state: RunState, boundary: Boundary, subject: str, question: str, detail: str = "") -> ev.GateAsked:
+    gate = f"{state.run}.{len(state.gates) + 1}"
+    return ev.GateAsked(gate=gate, boundary=boundary, question=question, subject=subject, detail=detail)
+
+
+def _denied(state: RunState, gate: Gate, now: datetime) -> tuple[ev.Event, ...]:
+    assert gate.answered is not None
+    why = f"denied at {gate.boundary.value} by {gate.answered.by}" + (
+        f": {gate.answered.why}" * bool(gate.answered.why)
+    )
+    ended = _ended(state, "cancelled", now, why)
+    return (ended,) if state.stage is Stage.IDLE else (_moved(state, Stage.IDLE, by=gate.answered.by, why=why), ended)
+
+
+def _moved(state: RunState, after: Stage, *, by: str, why: str) -> ev.AutonomyTransition:
+    return ev.AutonomyTransition(before=state.stage, after=after, by=by, why=why)
+
+
+def _complete(state: RunState, now: datetime, reason: str = "") -> ev.RunStateChanged:
+    failed = state.count(TaskStatus.FAILED) + state.count(TaskStatus.SKIPPED) + state.count(TaskStatus.CANCELLED)
+    open_ends = f"{failed} of {len(state.tasks)} tasks are not done" if failed else ""
+    return _ended(state, "complete", now, "; ".join(part for part in (open_ends, reason) if part))
+
+
+def _ended(state: RunState, outcome: str, now: datetime, reason: str = "") -> ev.RunStateChanged:
+    duration = (now - state.started_at) if state.started_at is not None else timedelta()
+    milliseconds = max(0, duration // timedelta(milliseconds=1))
+    return ev.RunStateChanged(state=outcome, run_id=state.run, duration_ms=milliseconds, reason=reason)
+
+
+def _phase_finished(state: RunState) -> ev.PhaseFinished:
+    policy = state.policy
+    return ev.PhaseFinished(
+        phase="execute",
+        profile=policy.profile,
+        profile_source=policy.profile_source,
+        phase_models=policy.phase_models,
+        model_used=policy.phase_models.get("execute", ""),
+    )
+
+
+def _retry(entry: TaskState, failure: Failure, now: datetime, delay: int) -> ev.RetryScheduled:
+    due = now + timedelta(milliseconds=delay)
+    return ev.RetryScheduled(
+        task=entry.task.id, attempt=len(entry.attempts) + 1, due=due, delay_ms=delay, failure=failure
+    )
+
+
+def _policy(state: RunState) -> str:
+    return f"autonomy {state.policy.autonomy.value}"
+
+
+def _times(count: int) -> str:
+    return "one attempt" if count == 1 else f"{count} attempts"

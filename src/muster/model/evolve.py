@@ -1,0 +1,254 @@
+"""Folding: a run's state after one more entry of its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import assert_never
+
+from muster.model import events as ev
+from muster.model.attempts import Attempt, Cause, Ending, Failure
+from muster.model.entries import Entry
+from muster.model.errors import JournalError
+from muster.model.gates import Boundary, Stage, may_move
+from muster.model.schedule import close, open_schedule, put, queue_wave
+from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus, initial, replace
+
+
+def fold(run: str, entries: Iterable[Entry], state: RunState | None = None) -> RunState:
+    """The state after all entries, beginning from ``state`` or from nothing."""
+    state = state or initial(run)
+    for entry in entries:
+        state = evolve(state, entry)
+    return state
+
+
+def evolve(state: RunState, entry: Entry) -> RunState:
+    """The state after ``entry``, which must be the next one.
+
+    Raises:
+        JournalError: a gap in the numbering, or an event about a task the plan does not have.
+    """
+    if entry.seq != state.seq + 1:
+        raise JournalError(f"Run {state.run}: entry {entry.seq} follows entry {state.seq}.")
+    state = replace(state, seq=entry.seq, last_at=entry.at)
+    try:
+        return apply(state, entry.event, entry.at)
+    except KeyError as error:
+        raise JournalError(f"Run {state.run}, entry {entry.seq} ({entry.type}) names unknown {error}.") from error
+
+
+def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
+    """The state after ``event`` happened at ``at``; terminal states never change back."""
+    match event:
+        case ev.RunStateChanged():
+            return _run_state(state, event, at)
+        case ev.RunResumed():
+            return replace(state, epoch=state.epoch + 1, released="", main_blocked="", main_hint="")
+        case ev.RunReleased():
+            return replace(state, released=event.reason)
+        case ev.PlanAccepted():
+            return replace(
+                state,
+                plan=event,
+                integration=event.start,
+                integration_before=event.start,
+                integration_tree=event.start_tree,
+            )
+        case ev.TaskPlanned():
+            return replace(state, tasks={**state.tasks, event.task.id: TaskState(task=event.task)})
+        case ev.AutonomyTransition():
+            return _transition(state, event)
+        case ev.GateAsked():
+            gate = Gate(id=event.gate, boundary=event.boundary, subject=event.subject, asked=event, asked_at=at)
+            state = replace(state, gates={**state.gates, gate.id: gate})
+            entry = state.tasks.get(event.subject)
+            if entry is not None and entry.station is Station.JUDGING:
+                return put(state, replace(entry, station=Station.ASKING))
+            return state
+        case ev.GateAnswered():
+            return _answered(state, event)
+        case ev.TaskQueued():
+            return queue_wave(state, event.wave, event.tasks)
+        case ev.WaveFinished():
+            failed = tuple(receipt for receipt in event.receipts if not receipt.ok)
+            failures = state.wave_failures + (0 if event.ok else 1)
+            return replace(
+                state,
+                wave_verified=event.ok,
+                wave_failure=failed,
+                wave_failures=failures,
+                verified=event.receipts,
+            )
+        case ev.GatePassed():
+            return replace(state, main_allowed=event.by) if event.boundary is Boundary.MAIN_MERGE else state
+        case ev.MainMergeStarted():
+            if not state.main_allowed:
+                raise JournalError(f"Run {state.run} moves {event.target} although nothing allowed it.")
+            return replace(state, main_started=event)
+        case ev.MainMerged():
+            return replace(state, main_commit=event.commit, main_blocked="", main_hint="")
+        case ev.MainMergeBlocked():
+            return replace(state, main_started=None, main_blocked=event.reason, main_hint=event.hint)
+        case ev.MainUndone():
+            return replace(state, undone=True)
+        case ev.DeadLetterAdded():
+            return replace(state, dead=(*state.dead, event))
+        case ev.UnknownEvent():
+            return replace(state, unknown_entries=state.unknown_entries + 1)
+        case (
+            ev.RunCancelled()
+            | ev.PhaseStarted()
+            | ev.PhaseFinished()
+            | ev.WorkSalvaged()
+            | ev.ProcessSwept()
+            | ev.CommandRefused()
+            | ev.ConfigResolved()
+            | ev.AgentUsed()
+            | ev.AgentSaid()
+            | ev.ToolCalled()
+        ):
+            return state
+        case (
+            ev.AttemptStarted()
+            | ev.AttemptEnded()
+            | ev.TaskAudited()
+            | ev.TaskMerged()
+            | ev.TaskMergeFailed()
+            | ev.RetryScheduled()
+            | ev.TaskSucceeded()
+            | ev.TaskFailed()
+            | ev.TaskCancelRequested()
+            | ev.TaskSkipped()
+        ):
+            entry = state.tasks[event.task]
+            return state if entry.status.closed else _task(state, entry, event, at)
+        case _:
+            assert_never(event)
+
+
+_TaskEvent = (
+    ev.AttemptStarted
+    | ev.AttemptEnded
+    | ev.TaskAudited
+    | ev.TaskMerged
+    | ev.TaskMergeFailed
+    | ev.RetryScheduled
+    | ev.TaskSucceeded
+    | ev.TaskFailed
+    | ev.TaskCancelRequested
+    | ev.TaskSkipped
+)
+
+
+def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) -> RunState:
+    match event:
+        case ev.AttemptStarted():
+            attempt = Attempt(number=event.attempt, base=event.base, started_at=at, epoch=state.epoch)
+            entry = replace(
+                entry,
+                status=TaskStatus.RUNNING,
+                station=Station.WORKING,
+                attempts=(*entry.attempts, attempt),
+                retry_at=None,
+            )
+            return put(state, entry)
+        case ev.AttemptEnded():
+            failure = event.outcome.failure
+            if failure is None and not event.outcome.ok:
+                failure = Failure(cause=_cause_of(event.outcome.ending), message=event.outcome.ending.value)
+            attempt = replace(entry.last, ended_at=at, outcome=event.outcome, failure=failure)
+            station = Station.AUDITING if failure is None else Station.JUDGING
+            return put(state, _with_last(entry, attempt, station))
+        case ev.TaskAudited():
+            attempt = replace(
+                entry.last,
+                commit=event.commit,
+                tree=event.tree,
+                changed=event.changed,
+                receipts=(*entry.last.receipts, *event.receipts),
+                failure=event.failure,
+            )
+            station = Station.JUDGING if not event.ok else Station.MERGING if event.changed else Station.PASSED
+            return put(state, _with_last(entry, attempt, station))
+        case ev.TaskMerged():
+            attempt = replace(entry.last, receipts=(*entry.last.receipts, *event.receipts))
+            state = put(state, _with_last(entry, attempt, Station.ADVANCING))
+            return replace(state, integration=event.commit, integration_before=event.onto, integration_tree=event.tree)
+        case ev.TaskMergeFailed():
+            attempt = replace(entry.last, failure=event.failure, receipts=(*entry.last.receipts, *event.receipts))
+            return put(state, _with_last(entry, attempt, Station.JUDGING))
+        case ev.RetryScheduled():
+            return put(state, replace(entry, station=Station.BACKOFF, retry_at=event.due, failure=event.failure))
+        case ev.TaskSucceeded():
+            return close(state, replace(entry, failure=None), TaskStatus.DONE)
+        case ev.TaskFailed():
+            cancelled = event.failure.cause is Cause.CANCELLED
+            entry = replace(entry, failure=event.failure, reason=event.failure.message)
+            return close(state, entry, TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED)
+        case ev.TaskCancelRequested():
+            return put(state, replace(entry, stop_source=event.source))
+        case ev.TaskSkipped():
+            return close(state, replace(entry, reason=event.reason), TaskStatus.SKIPPED)
+        case _:
+            assert_never(event)
+
+
+def _run_state(state: RunState, event: ev.RunStateChanged, at: datetime) -> RunState:
+    if state.ended:
+        return state
+    match event.state:
+        case "start":
+            return replace(state, state="start", started_at=at)
+        case "cancel_requested":
+            request = CancelRequest(source=event.source, requested=event.requested or at, acknowledged=at)
+            return replace(state, state="cancel_requested", cancel=state.cancel or request)
+        case "complete" | "cancelled" | "error":
+            return replace(state, state=event.state, reason=event.reason, ended_at=at)
+        case _:
+            return replace(state, unknown_entries=state.unknown_entries + 1)
+
+
+def _transition(state: RunState, event: ev.AutonomyTransition) -> RunState:
+    if event.before is not state.stage or not may_move(event.before, event.after):
+        raise JournalError(f"Run {state.run} cannot go from {state.stage.value} to {event.after.value}.")
+    if event.after is Stage.EXECUTING and not state.waves:
+        state = open_schedule(state)
+    return replace(state, stage=event.after)
+
+
+def _answered(state: RunState, event: ev.GateAnswered) -> RunState:
+    gate = state.gates[event.gate]
+    if gate.answered is not None:
+        return state
+    gate = replace(gate, answered=event)
+    state = replace(state, gates={**state.gates, gate.id: gate})
+    if gate.boundary is Boundary.MAIN_MERGE and gate.approved:
+        state = replace(state, main_allowed=event.by)
+    entry = state.tasks.get(gate.subject)
+    if entry is None or entry.station is not Station.ASKING:
+        return state
+    granted = entry.granted + (1 if gate.approved else 0)
+    return put(state, replace(entry, station=Station.JUDGING, granted=granted))
+
+
+def _with_last(entry: TaskState, attempt: Attempt, station: Station) -> TaskState:
+    return replace(entry, attempts=(*entry.attempts[:-1], attempt), station=station)
+
+
+def _cause_of(ending: Ending) -> Cause:
+    match ending:
+        case Ending.CANCELLED:
+            return Cause.CANCELLED
+        case Ending.TIMEOUT:
+            return Cause.TIMEOUT
+        case Ending.STALLED:
+            return Cause.STALLED
+        case Ending.INCOMPLETE:
+            return Cause.INCOMPLETE
+        case Ending.INTERRUPTED:
+            return Cause.INTERRUPTED
+        case Ending.ERROR | Ending.OK:
+            return Cause.CRASH
+        case _:
+            assert_never(ending)

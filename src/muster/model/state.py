@@ -1,0 +1,216 @@
+"""What a run is at one moment: the value that folding its journal gives."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from muster.model.attempts import Attempt, Cause, Failure, Receipt
+from muster.model.events import DeadLetterAdded, GateAnswered, GateAsked, MainMergeStarted, PlanAccepted
+from muster.model.gates import Answer, Boundary, Stage
+from muster.model.plan import OnFailure, Task
+from muster.model.policy import RunPolicy
+from muster.model.record import Record
+
+
+class TaskStatus(enum.Enum):
+    """How a task stands, for people; a closed task never opens again."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more happens to the task."""
+        return self not in (TaskStatus.QUEUED, TaskStatus.RUNNING)
+
+
+class Station(enum.Enum):
+    """What a task is waiting for, for the scheduler."""
+
+    WAITING = "waiting"  # for its needs or its wave
+    READY = "ready"  # for a free slot
+    WORKING = "working"  # for the end of its attempt
+    AUDITING = "auditing"  # for the audit of its work
+    MERGING = "merging"  # for its turn in the merge queue
+    ADVANCING = "advancing"  # for the integration ref to follow the journal
+    PASSED = "passed"  # for its folder to be given back, nothing to merge
+    JUDGING = "judging"  # for the decision what a failure means
+    BACKOFF = "backoff"  # for the time of its next attempt
+    ASKING = "asking"  # for a person
+    CLOSED = "closed"
+
+
+class TaskState(Record, frozen=True):
+    """A task with all that happened to it."""
+
+    task: Task
+    wave: int = 0
+    status: TaskStatus = TaskStatus.QUEUED
+    station: Station = Station.WAITING
+    open_needs: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    retry_at: datetime | None = None
+    granted: int = 0
+    failure: Failure | None = None
+    stop_source: str = ""
+    reason: str = ""
+
+    @property
+    def last(self) -> Attempt:
+        """The newest attempt; there must be one."""
+        return self.attempts[-1]
+
+    @property
+    def interruptions(self) -> int:
+        """Attempts that ended because their owner died; they are not counted against the task."""
+        return sum(1 for a in self.attempts if a.failure is not None and a.failure.cause is Cause.INTERRUPTED)
+
+    @property
+    def used_attempts(self) -> int:
+        """Attempts that count against the task's limit."""
+        return len(self.attempts) - self.interruptions
+
+    def allowed_attempts(self, policy: RunPolicy) -> int:
+        """How many attempts the manifest, the policy and people allow together."""
+        by_policy = policy.retry.max_attempts if policy.retry.auto_retry else 1
+        return (self.task.attempts or by_policy) + self.granted
+
+
+class Gate(Record, frozen=True):
+    """A question to a person and, once given, the answer."""
+
+    id: str
+    boundary: Boundary
+    subject: str
+    asked: GateAsked | None = None
+    asked_at: datetime | None = None
+    answered: GateAnswered | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody still has to answer."""
+        return self.answered is None
+
+    @property
+    def approved(self) -> bool:
+        """Whether the answer was yes."""
+        return self.answered is not None and self.answered.answer is Answer.APPROVE
+
+
+class CancelRequest(Record, frozen=True):
+    """Who asked to cancel the run, when they asked and when that was recorded."""
+
+    source: str
+    requested: datetime
+    acknowledged: datetime
+
+
+class RunState(Record, frozen=True):
+    """A run, folded from its journal.
+
+    ``ready``, ``busy``, ``doomed`` and the counters are indexes that `evolve`
+    keeps, so that deciding costs the same in a run of ten or a thousand tasks.
+    """
+
+    run: str
+    seq: int = 0
+    state: str = ""
+    reason: str = ""
+    plan: PlanAccepted | None = None
+    tasks: dict[str, TaskState] = {}
+    waves: tuple[tuple[str, ...], ...] = ()
+    dependents: dict[str, tuple[str, ...]] = {}
+    wave: int = 0
+    wave_base: str = ""
+    wave_open: int = 0
+    wave_verified: bool = False
+    wave_failure: tuple[Receipt, ...] = ()
+    wave_failures: int = 0
+    verified: tuple[Receipt, ...] = ()
+    open_tasks: int = 0
+    ready: dict[str, None] = {}
+    busy: dict[str, None] = {}
+    unblocked: dict[str, None] = {}
+    doomed: dict[str, str] = {}
+    stage: Stage = Stage.IDLE
+    gates: dict[str, Gate] = {}
+    integration: str = ""
+    integration_before: str = ""
+    integration_tree: str = ""
+    stopping: str = ""
+    cancel: CancelRequest | None = None
+    epoch: int = 0
+    released: str = ""
+    main_allowed: str = ""
+    main_started: MainMergeStarted | None = None
+    main_commit: str = ""
+    main_blocked: str = ""
+    main_hint: str = ""
+    undone: bool = False
+    dead: tuple[DeadLetterAdded, ...] = ()
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_at: datetime | None = None
+    unknown_entries: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run reached a terminal state; it never leaves it."""
+        return self.state in ENDED
+
+    @property
+    def policy(self) -> RunPolicy:
+        """What was resolved for this run at its start."""
+        return self.accepted.policy
+
+    @property
+    def accepted(self) -> PlanAccepted:
+        """The plan's acceptance; every run that is more than an id has one."""
+        if self.plan is None:
+            raise ValueError(f"run {self.run} has no accepted plan")
+        return self.plan
+
+    def gates_about(self, boundary: Boundary, subject: str) -> tuple[Gate, ...]:
+        """All gates about a subject at a boundary, oldest first."""
+        return tuple(g for g in self.gates.values() if g.boundary is boundary and g.subject == subject)
+
+    def gate_for(self, boundary: Boundary, subject: str) -> Gate | None:
+        """The newest gate about a subject at a boundary."""
+        return next(reversed(self.gates_about(boundary, subject)), None)
+
+    @property
+    def waiting_gates(self) -> tuple[Gate, ...]:
+        """Questions that nobody has answered yet."""
+        return tuple(gate for gate in self.gates.values() if gate.waiting)
+
+    @property
+    def changed(self) -> bool:
+        """Whether any work was integrated."""
+        return self.integration != self.accepted.base
+
+    def count(self, status: TaskStatus) -> int:
+        """How many tasks have this status."""
+        return sum(1 for task in self.tasks.values() if task.status is status)
+
+
+ENDED = frozenset({"complete", "cancelled", "error"})
+
+
+def stops_run(task: TaskState) -> bool:
+    """Whether giving this task up ends the run."""
+    return task.task.on_failure is OnFailure.STOP
+
+
+def initial(run: str) -> RunState:
+    """The state of a run before its first entry."""
+    return RunState(run=run)
+
+
+replace = msgspec.structs.replace
