@@ -10,6 +10,7 @@ from typing import Any
 from muster.model.errors import InputError, NotFoundError
 from muster.model.plan import Task
 from muster.model.record import Record
+from muster.model.tiers import shown, star
 
 PHASES = ("brief", "research", "plan", "execute", "review", "continue")
 NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,39}"
@@ -70,7 +71,7 @@ BUILT_IN_PROFILES: Mapping[str, Profile] = {
 
 
 def read_profile(name: str, data: Any, file: str, known_models: Collection[str] = ()) -> Profile:
-    """Check what a profile file holds; ``known_models`` are the names of the model table.
+    """Check what a profile file holds; ``known_models`` are the tiers of the model table.
 
     >>> entries = [{"phase": phase, "model": "opus"} for phase in PHASES]
     >>> read_profile("mine", {"phase_models": entries}, "mine.yaml").phase_models["review"]
@@ -83,14 +84,14 @@ def read_profile(name: str, data: Any, file: str, known_models: Collection[str] 
         InputError: naming file, key, reason and what is allowed.
     """
     if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"{file}: a profile's name must match {NAME_PATTERN}, not {name!r}.")
+        raise InputError(f"{file}: a profile's name must match {NAME_PATTERN}, not {shown(name)}.")
     if name in LOCKED:
         raise InputError(f"{file}: the profile {name!r} is locked; choose another name.")
     if not isinstance(data, Mapping):
         raise InputError(f"{file}: expected the key phase_models with a list of phase and model.")
     for key in data:
         if key not in ("phase_models", "description"):
-            raise InputError(f"{file}: unknown key {key!r}; allowed are phase_models and description.")
+            raise InputError(f"{file}: unknown key {shown(key)}; allowed are phase_models and description.")
     description = data.get("description", "")
     if not isinstance(description, str):
         raise InputError(f"{file}: description: expected a text.")
@@ -156,16 +157,22 @@ def _phase_models(entries: list[Any], file: str, known_models: Collection[str]) 
             raise InputError(f"{where}: expected exactly the keys phase and model.")
         phase, model = entry["phase"], entry["model"]
         if phase not in PHASES:
-            raise InputError(f"{where}.phase: unknown phase {phase!r}; allowed are {_list(PHASES)}.")
+            raise InputError(f"{where}.phase: unknown phase {shown(phase)}; allowed are {_list(PHASES)}.")
         if phase in models:
             raise InputError(f"{where}.phase: the phase {phase!r} was given before.")
-        if not isinstance(model, str) or not (re.fullmatch(MODEL_PATTERN, model) or model in known_models):
+        if not isinstance(model, str) or not _is_model(model, known_models):
             known = f" or one of {_list(sorted(known_models))}" if known_models else ""
-            raise InputError(f"{where}.model: {model!r} is not allowed; use opus, sonnet, a version of these{known}.")
+            raise InputError(
+                f"{where}.model: {shown(model)} is not allowed; use opus, sonnet, a version of these{known}."
+            )
         models[phase] = model
     if missing := [phase for phase in PHASES if phase not in models]:
         raise InputError(f"{file}: phase_models: no entry for the phase {_list(missing)}.")
     return {phase: models[phase] for phase in PHASES}
+
+
+def _is_model(model: str, known_models: Collection[str]) -> bool:
+    return re.fullmatch(MODEL_PATTERN, model) is not None or any(star(tier, model) is not None for tier in known_models)
 
 
 def _list(names: Iterable[str]) -> str:

@@ -32,10 +32,12 @@ def read_table(data: Any, file: str) -> ModelTable:
         raise InputError(f"{file}: expected a table from agent to its models.")
     for agent, models in data.items():
         if not isinstance(agent, str) or not isinstance(models, Mapping):
-            raise InputError(f"{file}: {agent}: expected a table from tier to model name.")
+            raise InputError(f"{file}: {shown(agent)}: expected a table from tier to model name.")
         for tier, name in models.items():
             if not isinstance(tier, str) or not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise InputError(f"{file}: {agent}.{tier}: {name!r} is no model name; it must match {_NAME.pattern}.")
+                raise InputError(
+                    f"{file}: {agent}.{shown(tier)}: {shown(name)} is no model name; it must match {_NAME.pattern}."
+                )
             if name.count("*") > tier.count("*") or tier.count("*") > 1:
                 raise InputError(f"{file}: {agent}.{tier}: at most one * in a tier, and in a name only if there too.")
     return {agent: dict(models) for agent, models in data.items()}
@@ -55,8 +57,28 @@ def merge_tables(tables: Iterable[ModelTable]) -> ModelTable:
 
 
 def tiers(table: ModelTable) -> frozenset[str]:
-    """All names that a profile may use because some agent knows them."""
-    return frozenset(tier for models in table.values() for tier in models if "*" not in tier)
+    """All names, some with ``*``, that a profile may use because some agent knows them."""
+    return frozenset(tier for models in table.values() for tier in models)
+
+
+def star(tier: str, model: str) -> str | None:
+    """What the ``*`` of a tier stands for in a model; None when the tier is another.
+
+    >>> star("opus-*", "opus-4-1"), star("opus", "opus"), star("opus-*", "opus")
+    ('4-1', '', None)
+    """
+    before, found, after = tier.partition("*")
+    if not found:
+        return "" if model == tier else None
+    inner = len(model) - len(before + after)
+    if inner < 1 or not (model.startswith(before) and model.endswith(after)):
+        return None
+    return model[len(before) : len(before) + inner]
+
+
+def shown(value: object) -> str:
+    """A value from a file in a message; only texts are spelt out, as others may be without end."""
+    return repr(value if len(value) <= 60 else value[:60] + "…") if isinstance(value, str) else type(value).__name__
 
 
 def resolve_model(table: ModelTable, agent: str, model: str, *, dialect: str = "") -> str:
@@ -80,9 +102,8 @@ def resolve_model(table: ModelTable, agent: str, model: str, *, dialect: str = "
         if model in models:
             return models[model]
         for tier, wanted in models.items():
-            before, star, after = tier.partition("*")
-            if star and len(model) > len(before + after) and model.startswith(before) and model.endswith(after):
-                return wanted.replace("*", model[len(before) : len(model) - len(after)])
+            if (rest := star(tier, model)) is not None:
+                return wanted.replace("*", rest)
     allowed = f"it knows {', '.join(sorted(known))}" if known else "it has no models"
     raise InputError(
         f"The agent {agent!r} has no name for the model {model!r}; {allowed}.",
@@ -93,5 +114,5 @@ def resolve_model(table: ModelTable, agent: str, model: str, *, dialect: str = "
 def resolve_phases(
     table: ModelTable, agent: str, phase_models: Mapping[str, str], *, dialect: str = ""
 ) -> dict[str, str]:
-    """The name that the agent's program wants for each phase; unknown combinations fail here, before anything starts."""
+    """The name that the agent's program wants for each phase; unknown combinations fail before anything starts."""
     return {phase: resolve_model(table, agent, model, dialect=dialect) for phase, model in phase_models.items()}

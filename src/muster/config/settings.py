@@ -1,0 +1,142 @@
+"""Every setting with its type, default, range and one line of help."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from muster.model.gates import Autonomy
+from muster.model.policy import Schedule
+from muster.model.record import StrictRecord
+
+# Marks a setting that could run code or let secrets out: a project file may set it only in a trusted repository.
+TRUSTED = {"trust": "always"}
+# The same, but only for paths that lead out of the project.
+TRUSTED_OUTSIDE = {"trust": "outside"}
+
+# A model's name becomes an argument, so it must not look like an option.
+ModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]")]
+Permission = Literal["read", "edit", "full"]
+
+
+class RunSettings(StrictRecord, frozen=True):
+    """How a run behaves."""
+
+    gates: Annotated[
+        Autonomy,
+        Meta(description="Where a run asks a person: nowhere, at every boundary, or where it matters."),
+    ] = Autonomy.ADAPTIVE
+    schedule: Annotated[
+        Schedule,
+        Meta(description="Whether a task starts with its wave or as soon as its needs are merged."),
+    ] = Schedule.WAVES
+    max_parallel: Annotated[int, Meta(ge=1, le=256, description="Attempts of one run at the same time.")] = 4
+    host_parallel: Annotated[
+        int, Meta(ge=1, le=1024, description="Attempts of all runs on this machine at the same time.")
+    ] = 16
+    min_free_memory_mb: Annotated[
+        int, Meta(ge=0, le=1_048_576, description="No attempt starts while less memory than this is free.")
+    ] = 512
+    grace_s: Annotated[
+        float, Meta(ge=0, le=600, description="Seconds between asking processes to end and ending them.")
+    ] = 5.0
+    env_allow: Annotated[
+        tuple[str, ...],
+        Meta(description="More environment variables that tasks may see.", extra=TRUSTED),
+    ] = ()
+    keep_raw: Annotated[bool, Meta(description="Keep the agents' raw output, which may hold secrets.")] = False
+    commit_artefacts: Annotated[
+        bool, Meta(description="Commit brief, plan and review below .muster/projects with the result.")
+    ] = False
+
+
+class GitSettings(StrictRecord, frozen=True):
+    """How git is used."""
+
+    hooks: Annotated[
+        bool, Meta(description="Run the repository's commit hooks on the work of tasks.", extra=TRUSTED)
+    ] = False
+
+
+class WorktreeSettings(StrictRecord, frozen=True):
+    """What a task's fresh folder gets besides the committed files."""
+
+    link: Annotated[
+        tuple[str, ...],
+        Meta(description="Ignored paths that are linked into each worktree.", extra=TRUSTED_OUTSIDE),
+    ] = ()
+    copy: Annotated[
+        tuple[str, ...],
+        Meta(description="Ignored paths that are copied into each worktree.", extra=TRUSTED_OUTSIDE),
+    ] = ()
+
+
+class ReliabilitySettings(StrictRecord, frozen=True):
+    """What happens after a failure."""
+
+    auto_retry: Annotated[bool, Meta(description="Try again also tasks whose manifest does not say `attempts`.")] = (
+        False
+    )
+    max_attempts: Annotated[int, Meta(ge=1, le=10, description="Attempts of a task, the first included.")] = 3
+    backoff_ms: Annotated[int, Meta(ge=100, le=60_000, description="Wait after the first failed attempt.")] = 1000
+    jitter_ratio: Annotated[
+        float, Meta(ge=0, le=1, description="Part of the wait that is random, so that tasks do not come back together.")
+    ] = 0.3
+    exponential_factor: Annotated[float, Meta(ge=1, le=5, description="Growth of the wait per attempt.")] = 2.0
+    cap_ms: Annotated[int, Meta(ge=100, le=3_600_000, description="The longest wait that the growth may reach.")] = (
+        300_000
+    )
+    retryable: Annotated[
+        tuple[str, ...], Meta(description="Classes of failure (globs) that are tried again besides the built-in ones.")
+    ] = ()
+    non_retryable: Annotated[
+        tuple[str, ...],
+        Meta(description="Classes of failure (globs) that are never tried again; wins over all others."),
+    ] = ()
+    auto_recover: Annotated[bool, Meta(description="Resume interrupted runs without asking.")] = False
+
+
+class AgentSettings(StrictRecord, frozen=True):
+    """How one agent is started."""
+
+    dialect: Annotated[
+        str, Meta(description="The adapter that speaks with it; empty means the agent's own name.", extra=TRUSTED)
+    ] = ""
+    command: Annotated[
+        tuple[str, ...], Meta(description="Program and first arguments, instead of the adapter's own.", extra=TRUSTED)
+    ] = ()
+    env_allow: Annotated[
+        tuple[str, ...], Meta(description="Environment variables that this agent may see.", extra=TRUSTED)
+    ] = ()
+    permission: Annotated[Permission, Meta(description="What it may do by itself in its worktree.", extra=TRUSTED)] = (
+        "edit"
+    )
+    models: Annotated[
+        dict[str, ModelName], Meta(description="Tier of a profile to the model name that this agent's program wants.")
+    ] = {}
+
+
+class AgentsSettings(StrictRecord, frozen=True):
+    """The agents; ``named`` holds the tables ``[agents.<name>]``."""
+
+    default: Annotated[str, Meta(min_length=1, description="The agent for tasks that do not name one.")] = "claude"
+    named: dict[str, AgentSettings] = {}
+
+
+class Settings(StrictRecord, frozen=True):
+    """All that can be set in one place and is the same for a whole run."""
+
+    default_profile: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="The profile that chooses the models of the phases.",
+            extra={"env": "MUSTER_PROFILE"},
+        ),
+    ] = "premium"
+    run: RunSettings = RunSettings()
+    git: GitSettings = GitSettings()
+    worktree: WorktreeSettings = WorktreeSettings()
+    reliability: ReliabilitySettings = ReliabilitySettings()
+    agents: AgentsSettings = AgentsSettings()
