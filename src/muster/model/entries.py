@@ -82,9 +82,13 @@ def encode_event(event: Event) -> bytes:
     """The bytes of an entry's ``data``: one JSON object with sorted keys.
 
     Raises:
-        JournalError: the event is larger than 64 KiB; such things belong into files.
+        JournalError: the event is larger than 64 KiB, as such things belong into files, or holds text that is
+            not Unicode.
     """
-    data = _ENCODER.encode(event.data if isinstance(event, UnknownEvent) else event)
+    try:
+        data = _ENCODER.encode(event.data if isinstance(event, UnknownEvent) else event)
+    except UnicodeEncodeError as error:
+        raise JournalError(f"An entry of type {event_type(event)} cannot be kept: {error}.") from error
     if len(data) > MAX_ENTRY_BYTES:
         raise JournalError(
             f"An entry of type {event_type(event)} has {len(data)} bytes; at most {MAX_ENTRY_BYTES} fit."
@@ -108,22 +112,30 @@ def decode_event(type_: str, data: bytes | msgspec.Raw) -> Event:
     return event
 
 
-def chain_hash(prev: str, run: str, seq: int, at: datetime, type_: str, data: bytes, links: Sequence[str]) -> str:
+def chain_hash(
+    prev: str,
+    run: str,
+    seq: int,
+    at: datetime,
+    type_: str,
+    data: bytes,
+    links: Sequence[str],
+    v: int = SCHEMA_VERSION,
+) -> str:
     """Link an entry to the one before it: sha256 over the previous hash and the entry's canonical bytes.
 
     ``pos`` is left out, so that a run can move to another store. ``links`` are
     trace, span and parent.
     """
-    head = _HEAD.encode((SCHEMA_VERSION, run, seq, at, type_, *links))
+    head = _HEAD.encode((v, run, seq, at, type_, *links))
     return hashlib.sha256(b"".join((prev.encode(), head, data))).hexdigest()
 
 
-def first_broken(entries: Iterable[Entry], prev: str = GENESIS) -> int | None:
-    """Walk the chain; return the ``seq`` of the first entry that does not fit, or None."""
-    expected = 1
+def first_broken(entries: Iterable[Entry], prev: str = GENESIS, expected: int = 1) -> int | None:
+    """Walk the chain from entry ``expected``; return the ``seq`` of the first entry that does not fit, or None."""
     for entry in entries:
         links = (entry.trace, entry.span, entry.parent)
-        digest = chain_hash(prev, entry.run, entry.seq, entry.at, entry.type, bytes(entry.data), links)
+        digest = chain_hash(prev, entry.run, entry.seq, entry.at, entry.type, bytes(entry.data), links, entry.v)
         if entry.seq != expected or entry.prev != prev or entry.hash != digest:
             return entry.seq
         prev, expected = entry.hash, expected + 1

@@ -1,1 +1,1 @@
-"""Where journals are kept."""
+"""Where journals, leases and inboxes are kept."""
