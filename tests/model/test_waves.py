@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,7 +64,7 @@ def test_a_cycle_is_named_exactly_when_there_is_one(edges: list[tuple[int, int]]
 
     if cycle:
         assert cycle[0] == cycle[-1]
-        assert all(after in needs[before] for before, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in needs[before] for before, after in itertools.pairwise(cycle))
         with pytest.raises(InputError, match="circle"):
             waves(tasks)
     else:
