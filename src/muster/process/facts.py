@@ -1,0 +1,174 @@
+"""What the system says about processes: parent, session, start, marker, command."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from muster.model.record import Record
+
+MARKER = "MUSTER_ATTEMPT"
+_ENTRY = b"\0" + MARKER.encode() + b"="
+_SHOWN_COMMAND = 300
+
+
+class Facts(Record, frozen=True):
+    """One process at one moment; pid and ``started`` together are never reused."""
+
+    pid: int
+    parent: int
+    session: int
+    started: float
+    zombie: bool = False
+
+
+class System(Protocol):
+    """Answers questions about processes; a process that is gone or hidden gives None or nothing."""
+
+    def facts(self, pid: int) -> Facts | None:
+        """Look at one process."""
+
+    def children(self, pid: int) -> list[int]:
+        """Direct children of a process, of all its threads."""
+
+    def marker(self, pid: int) -> str | None:
+        """The value of the attempt marker in its environment; empty when unmarked, None when unreadable."""
+
+    def command(self, pid: int) -> str:
+        """The command line for people."""
+
+    def pids(self) -> Iterator[int]:
+        """All processes."""
+
+
+class ProcFs:
+    """Linux: reads /proc."""
+
+    def __init__(self) -> None:
+        self._tick = 1.0 / os.sysconf("SC_CLK_TCK")
+        # Start times count from boot and wall time may jump, so the boot itself is part of the number:
+        # another boot never gives an equal one, another clock setting never a different one.
+        self._boot = (zlib.crc32(_read("/proc/sys/kernel/random/boot_id")) % 10_000) * 1e9
+
+    def facts(self, pid: int) -> Facts | None:
+        """Look at one process."""
+        stat = _read(f"/proc/{pid}/stat")
+        return self.parse(stat) if stat else None
+
+    def parse(self, stat: bytes) -> Facts | None:
+        """Read a line of /proc/<pid>/stat, see proc(5); the name in parentheses may hold anything."""
+        try:
+            rest = stat[stat.rindex(b")") + 2 :].split()
+            return Facts(
+                pid=int(stat[: stat.index(b" ")]),
+                parent=int(rest[1]),
+                session=int(rest[3]),
+                started=self._boot + int(rest[19]) * self._tick,
+                zombie=rest[0] in (b"Z", b"X"),
+            )
+        except (ValueError, IndexError):
+            return None
+
+    def children(self, pid: int) -> list[int]:
+        """Direct children of a process, of all its threads."""
+        found: list[int] = []
+        with suppress(OSError), os.scandir(f"/proc/{pid}/task") as threads:
+            for thread in threads:
+                if listed := _read(f"{thread.path}/children"):
+                    found += map(int, listed.split())
+        return found
+
+    def marker(self, pid: int) -> str | None:
+        """The value of its attempt marker; empty when unmarked, None when unreadable."""
+        environ = _read(f"/proc/{pid}/environ")
+        if not environ:
+            return None
+        environ = b"\0" + environ
+        at = environ.find(_ENTRY)
+        if at < 0:
+            return ""
+        at += len(_ENTRY)
+        return environ[at : environ.find(b"\0", at)].decode("utf-8", "replace")
+
+    def command(self, pid: int) -> str:
+        """The command line for people."""
+        line = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode("utf-8", "replace")
+        return line.strip()[:_SHOWN_COMMAND]
+
+    def pids(self) -> Iterator[int]:
+        """All processes."""
+        with os.scandir("/proc") as entries:
+            yield from [int(entry.name) for entry in entries if entry.name.isdigit()]
+
+
+class Portable:
+    """Everywhere else: asks psutil, which knows the call of each system."""
+
+    def facts(self, pid: int) -> Facts | None:
+        """Look at one process."""
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            with process.oneshot():
+                return Facts(
+                    pid=pid,
+                    parent=process.ppid(),
+                    session=os.getsid(pid),
+                    started=process.create_time(),
+                    zombie=process.status() == psutil.STATUS_ZOMBIE,
+                )
+        return None
+
+    def children(self, pid: int) -> list[int]:
+        """Direct children of a process, of all its threads."""
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            return [child.pid for child in psutil.Process(pid).children()]
+        return []
+
+    def marker(self, pid: int) -> str | None:
+        """The value of its attempt marker; empty when unmarked, None when unreadable."""
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            return psutil.Process(pid).environ().get(MARKER, "")
+        return None
+
+    def command(self, pid: int) -> str:
+        """The command line for people."""
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            return " ".join(psutil.Process(pid).cmdline())[:_SHOWN_COMMAND]
+        return ""
+
+    def pids(self) -> Iterator[int]:
+        """All processes."""
+        import psutil
+
+        return iter(psutil.pids())
+
+
+def _read(path: str) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        parts = []
+        while part := os.read(fd, 65536):
+            parts.append(part)
+        return b"".join(parts)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+system: System = ProcFs() if Path(f"/proc/self/task/{os.getpid()}/children").exists() else Portable()

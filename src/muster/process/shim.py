@@ -1,0 +1,71 @@
+"""A few lines of shell around a command that write down how it ends, for when we are gone by then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from muster.model.record import Record
+from muster.process import facts
+from muster.process.facts import Facts, ProcFs
+
+# The shell outlives the signals that a stop sends to its whole tree (a trap with a command, which
+# is reset in the child, not an ignored signal, which would be inherited). Its own stderr is the
+# record: a shell puts a word there when its child dies of a signal, and that tells `exit 143` from SIGTERM.
+# A line is written by one write(2), so a record that ends with an exit line is whole; nothing is renamed.
+_SCRIPT = """\
+trap : HUP INT QUIT TERM USR1 USR2
+exec 3>&2 2>>"$1"
+shift
+echo "pid $$" >&2
+{ read -r stat </proc/$$/stat && echo "stat $stat" >&2; } 2>/dev/null
+(exec "$@" 2>&3 3>&-)
+code=$?
+echo "exit $code" >&2
+exit $code
+"""
+_SIGNAL_BASE = 128
+
+
+class LifeRecord(Record, frozen=True):
+    """What a shim wrote down so far; ``code`` stays None until the command has ended."""
+
+    pid: int | None = None
+    leader: Facts | None = None
+    code: int | None = None
+    signal: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the command's end was recorded."""
+        return self.code is not None or self.signal is not None
+
+
+def recorded(argv: Sequence[str], record: Path) -> tuple[str, ...]:
+    """The command to start instead of ``argv``, so that its pid and its end are kept in ``record``."""
+    return ("/bin/sh", "-c", _SCRIPT, "muster", str(record), *argv)
+
+
+def read_record(record: Path) -> LifeRecord:
+    """Read what a shim has written; a file that is missing or cut short says less, never something wrong."""
+    try:
+        lines = record.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return LifeRecord()
+    pid: int | None = None
+    leader: Facts | None = None
+    words = False
+    for line in lines:
+        key, _, value = line.partition(b" ")
+        if key == b"pid" and value.isdigit():
+            pid = int(value)
+        elif key == b"stat" and isinstance(facts.system, ProcFs):
+            leader = facts.system.parse(value)
+        elif key == b"exit" and value.isdigit():
+            code = int(value)
+            if words and code > _SIGNAL_BASE:
+                return LifeRecord(pid=pid, leader=leader, signal=code - _SIGNAL_BASE)
+            return LifeRecord(pid=pid, leader=leader, code=code)
+        elif line:
+            words = True
+    return LifeRecord(pid=pid, leader=leader)
