@@ -84,7 +84,7 @@ def nearest(key: str) -> str:
         return close[0]
     # Right name, wrong or missing section.
     leaves = {name.rpartition(".")[2]: name for name in reversed(known)}
-    close = get_close_matches(parts[-1], leaves, n=1, cutoff=0.75)
+    close = get_close_matches(parts[-1], leaves, n=1, cutoff=0.6)
     return leaves[close[0]] if close else ""
 
 

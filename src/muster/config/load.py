@@ -1,26 +1,15 @@
-"""The settings of this machine, project and call, read from files, environment and flags."""
+"""The settings of this machine, project and call."""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from muster.config.fields import fields
-from muster.config.resolve import Layer, LayerKind, Resolved, flatten, resolve
-from muster.model.errors import InputError, NotFoundError
-
-PROJECT_FILE = "muster.toml"
-PROJECT_FOLDER = ".muster"
-MAX_BYTES = 1024 * 1024
-
-_TABLE = re.compile(r"\s*\[\s*([^\[\]#]+?)\s*\]")
-_KEY = re.compile(r"\s*([A-Za-z0-9_.\-\"' ]+?)\s*=")
+from muster.config.layers import environment_layer, file_layer, flag_layer
+from muster.config.places import PROJECT_FILE, PROJECT_FOLDER, toplevel, user_folder
+from muster.config.resolve import LayerKind, Resolved, resolve
+from muster.config.trust import TrustState, trust_state
 
 
 def find_project(cwd: Path) -> Path:
@@ -30,142 +19,30 @@ def find_project(cwd: Path) -> Path:
         NotFoundError: ``cwd`` is in no git repository.
     """
     cwd = cwd.resolve()
-    candidates: list[Path] = []
+    top = toplevel(cwd)
     for folder in (cwd, *cwd.parents):
-        if (folder / PROJECT_FILE).is_file() or (folder / PROJECT_FOLDER).is_dir():
-            candidates.append(folder)
-        if (folder / ".git").exists():
-            return candidates[0] if candidates else folder
-    raise NotFoundError(f"There is no git repository at or above {cwd}.", hint="git init")
-
-
-def user_folder() -> Path:
-    """Where the user's settings, profiles and definitions are."""
-    return platformdirs.user_config_path("muster", appauthor=False)
-
-
-def state_folder() -> Path:
-    """Where Muster keeps what it knows about this user's machine, outside of any repository."""
-    return platformdirs.user_state_path("muster", appauthor=False)
+        if folder == top or (folder / PROJECT_FILE).is_file() or (folder / PROJECT_FOLDER).is_dir():
+            return folder
+    return top
 
 
 def load_settings(
-    project: Path | None,
-    *,
-    environ: Mapping[str, str],
-    flags: Mapping[str, tuple[str, Any]] | None = None,
-    trusted: bool = False,
+    project: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, tuple[str, Any]] | None = None
 ) -> Resolved:
-    """Read all layers and resolve them.
+    """Read all layers and resolve them; ``required()`` of the result refuses what lacks trust.
 
-    ``flags`` maps a flag to the setting it stands for and its value, which is
-    left out when None: ``{"--gates": ("run.gates", "open")}``.
+    ``flags`` maps a flag to the setting it stands for and its value, which
+    counts as not given when None: ``{"--gates": ("run.gates", "open")}``.
+
+    Raises:
+        InputError: a file, variable or flag is wrong; the message names it.
     """
     user = user_folder() / "config.toml"
+    above = (environment_layer(environ), flag_layer(flags or {}))
     layers = [file_layer(LayerKind.USER, user, f"user file {user}")]
     if project is not None:
         layers.append(file_layer(LayerKind.PROJECT, project / PROJECT_FILE, PROJECT_FILE))
-    layers += [environment_layer(environ), flag_layer(flags or {})]
-    return resolve(layers, trusted=trusted)
-
-
-def file_layer(kind: LayerKind, path: Path, name: str) -> Layer:
-    """The values of a settings file, each with its line; a file that is not there has none."""
-    text = read_text(path, name)
-    if text is None:
-        return Layer(kind=kind)
-    try:
-        values = flatten(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{name}: this is not TOML: {error}.") from None
-    lines = _lines(text)
-    return Layer(kind=kind, values=values, labels={key: _at(name, lines.get(key)) for key in values})
-
-
-def environment_layer(environ: Mapping[str, str]) -> Layer:
-    """The values of ``MUSTER_*`` variables; an empty one counts as not set.
-
-    >>> layer = environment_layer({"MUSTER_RUN_GATES": "open", "MUSTER_PROFILE": "", "HOME": "/"})
-    >>> layer.values, layer.label("run.gates")
-    ({'run.gates': 'open'}, 'env MUSTER_RUN_GATES')
-
-    Raises:
-        InputError: a variable looks like a setting but is none.
-    """
-    known = {found.env: found.key for found in fields() if found.env}
-    sections = tuple({f"MUSTER_{key.partition('.')[0].upper()}_" for key in known.values() if "." in key})
-    values: dict[str, Any] = {}
-    for name in sorted(name for name, text in environ.items() if name.startswith("MUSTER_") and text):
-        if name in known:
-            values[known[name]] = _utf8(environ[name], f"env {name}")
-        else:
-            # Other variables with our prefix are not settings, unless they look like one that was misspelt.
-            close = get_close_matches(name, known, n=1, cutoff=0.8)
-            if close or name.startswith(sections):
-                nearest = f" The nearest known name is {close[0]}." if close else ""
-                raise InputError(f"env {name}: there is no such setting.{nearest}", hint="All: muster config show")
-    labels = {key: f"env {name}" for name, key in known.items() if key in values}
-    return Layer(kind=LayerKind.ENVIRONMENT, values=values, labels=labels)
-
-
-def flag_layer(flags: Mapping[str, tuple[str, Any]]) -> Layer:
-    """The values of flags that were given."""
-    given = {flag: pair for flag, pair in flags.items() if pair[1] is not None}
-    return Layer(
-        kind=LayerKind.FLAG,
-        values=dict(given.values()),
-        labels={key: f"flag {flag}" for flag, (key, _) in given.items()},
-    )
-
-
-def read_text(path: Path, name: str) -> str | None:
-    """The text of a small file that a person wrote; None when it is not there.
-
-    Raises:
-        InputError: it cannot be read, is no plain file, larger than 1 MiB or not UTF-8.
-    """
-    try:
-        if not path.exists():
-            return None
-        if not path.is_file():
-            raise InputError(f"{name}: this is not a file.")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}.") from None
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{name}: larger than 1 MiB.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{name}:{line}: not UTF-8 (byte 0x{data[error.start]:02x}).") from None
-
-
-def _utf8(text: str, name: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{name}: not UTF-8.") from None
-    return text
-
-
-def _at(name: str, line: int | None) -> str:
-    return f"{name}:{line}" if line else name
-
-
-def _lines(text: str) -> dict[str, int]:
-    """The line of each key; good enough for messages, as the parser itself keeps no positions."""
-    lines: dict[str, int] = {}
-    prefix = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if table := _TABLE.match(line):
-            prefix = _plain(table[1]) + "."
-            lines.setdefault(prefix[:-1], number)
-        elif key := _KEY.match(line):
-            lines.setdefault(prefix + _plain(key[1]), number)
-    return lines
-
-
-def _plain(dotted: str) -> str:
-    return ".".join(part.strip().strip("\"'") for part in dotted.split("."))
+    resolved = resolve([*layers, *above])
+    if resolved.ignored and project is not None and trust_state(project) is TrustState.TRUSTED:
+        return resolve([*layers, *above], trusted=True)
+    return resolved

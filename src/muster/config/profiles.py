@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from muster.config.load import PROJECT_FOLDER, read_text, user_folder
+from muster.config.layers import read_text
+from muster.config.places import PROJECT_FOLDER, user_folder
 from muster.config.resolve import LayerKind, Resolved
 from muster.config.settings import AgentSettings
 from muster.model.errors import InputError

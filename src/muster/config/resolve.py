@@ -111,6 +111,12 @@ def resolve(layers: Sequence[Layer], *, trusted: bool = False) -> Resolved:
     return Resolved(settings=_settings(values), values=values, sources=sources, ignored=tuple(ignored))
 
 
+def trust_relevant(layer: Layer) -> dict[str, str]:
+    """The values of a project file that need trust, as text."""
+    read = {key: _read(layer, key, given) for key, given in layer.values.items()}
+    return {key: show(value) for key, (known, value) in read.items() if known.needs_trust(value)}
+
+
 def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     """Nested tables as dotted keys; a setting that is a table itself stays whole.
 
