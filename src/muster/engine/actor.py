@@ -81,6 +81,8 @@ class Actor:
         """
         try:
             await self._settle()
+            # Whatever was asked while nobody was here comes before anything is started.
+            self._messages = list(await self._store.pending(self.state.run))
             async with anyio.create_task_group() as group:
                 group.start_soon(self._take_messages, name="inbox")
                 group.start_soon(self._keep_lease, name="lease")

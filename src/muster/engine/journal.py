@@ -30,6 +30,10 @@ class Journal:
         """Whether something waits to be written with the next append."""
         return bool(self._chatter)
 
+    def listen(self, listeners: Sequence[Listener]) -> None:
+        """From now on tell these about every entry."""
+        self._listeners = tuple(listeners)
+
     def mention(self, event: Event) -> None:
         """Keep an event for the next append; it may be lost in a crash."""
         self._chatter.append(self._draft(event))

@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from muster.engine.actor import LEASE_TTL_S
 from muster.engine.journal import Journal, load
 from muster.model import events as ev
+from muster.model.decide import decide
 from muster.model.errors import BusyError, MusterError
+from muster.model.messages import respond
 from muster.model.plan import Task
-from muster.model.state import initial
+from muster.model.state import ENDED, RunState, initial
+from muster.model.steps import Write
 from muster.ports import Clock, Lease, Listener, Owner, Store
 
 IsAlive = Callable[[int, float], bool]
@@ -64,6 +67,24 @@ async def resume(
     return journal
 
 
+async def absorb(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive) -> RunState:
+    """Let a run that nobody drives take in what is in its inbox, without going on with it.
+
+    A decision that ends the run is carried out; nothing is started.
+    """
+    lease = await take(store, clock, owner, run, is_alive)
+    try:
+        journal = Journal(store, clock, await load(store, run), lease, ())
+        for message in await store.pending(run):
+            await journal.append(respond(journal.state, message), consumed=(message.id,))
+        for step in decide(journal.state, clock.now()):
+            if isinstance(step, Write) and any(_ends(event) for event in step.events):
+                await journal.append(step.events)
+        return journal.state
+    finally:
+        await store.release(lease)
+
+
 async def take(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive) -> Lease:
     """Become the owner of a run whose last owner let go, ran out of time, or is dead.
 
@@ -80,6 +101,10 @@ async def take(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsA
             f"Run {run} is being driven by another process{who}.",
             hint="muster show @last shows where it is; muster stop ends it.",
         ) from error
+
+
+def _ends(event: ev.Event) -> bool:
+    return isinstance(event, ev.RunStateChanged) and event.state in ENDED
 
 
 def owner_lives(lease: Lease, asker: Owner, is_alive: IsAlive) -> bool:

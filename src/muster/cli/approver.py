@@ -1,0 +1,37 @@
+"""Asking the person at the terminal."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+import anyio
+
+from muster.model.events import GateAsked
+from muster.model.gates import Answer
+from muster.ports import Decision
+
+
+class TerminalApprover:
+    """Puts gate questions on the terminal; an answer from elsewhere takes the question back."""
+
+    async def ask(self, gate: GateAsked) -> Decision | None:
+        """Ask until there is an answer; end of input means that nobody is there."""
+        if gate.detail:
+            print("\n".join(f"    {line}" for line in gate.detail.splitlines()[:12]))
+        while True:
+            print("  [y]es / [n]o, with a reason after it if you like: ", end="", flush=True)
+            await anyio.wait_readable(sys.stdin.fileno())
+            line = sys.stdin.readline()
+            if not line:
+                print()
+                return None
+            word, _, why = line.strip().partition(" ")
+            answers = {"y": Answer.APPROVE, "yes": Answer.APPROVE, "n": Answer.DENY, "no": Answer.DENY}
+            if word.lower() in answers:
+                return Decision(answer=answers[word.lower()], by=getpass.getuser(), why=why.strip())
+
+
+def terminal_approver() -> TerminalApprover | None:
+    """An approver, if a person is at both ends of the terminal."""
+    return TerminalApprover() if sys.stdin.isatty() and sys.stdout.isatty() else None

@@ -1,0 +1,37 @@
+"""``muster diff``: what a run or one of its tasks changed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", default="@last")
+@click.argument("task", required=False)
+@click.option("--stat", is_flag=True, help="Only the files and how much changed.")
+def diff(run: str, task: str | None, stat: bool) -> None:
+    """Show what RUN integrated since its base, or what the newest attempt of TASK changed."""
+    import anyio
+
+    sys.stdout.buffer.write(anyio.run(_diff, run, task, stat))
+
+
+async def _diff(wanted: str, task: str | None, stat: bool) -> bytes:
+    from muster.model.errors import NotFoundError
+    from muster.wiring import load_run, open_project, repository_of
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        state = await load_run(kit, wanted)
+        repository = await repository_of(kit)
+        if task is None:
+            return await repository.diff(state.accepted.base, state.integration, stat=stat)
+        entry = state.tasks.get(task)
+        if entry is None:
+            raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
+        for attempt in reversed(entry.attempts):
+            if attempt.commit:
+                return await repository.diff(attempt.base, attempt.commit, stat=stat)
+        raise NotFoundError(f"{task} has left no commit.")

@@ -1,0 +1,78 @@
+"""What the commands that drive a run share: printing, finishing, exit codes."""
+
+from __future__ import annotations
+
+import click
+
+from muster.engine.journal import Journal
+from muster.model.state import RunState
+from muster.ports import Approver, Listener
+from muster.reports.lines import headline
+from muster.reports.views import exit_code_of, run_view
+from muster.wiring import Kit, drive
+
+INTERRUPTED = 130
+
+
+class Output:
+    """How a driving command prints: lines for people, one object, a stream of entries, or nothing."""
+
+    def __init__(self, *, as_json: bool, as_jsonl: bool, quiet: bool) -> None:
+        self.as_json = as_json
+        self.as_jsonl = as_jsonl
+        self.for_people = not (as_json or as_jsonl or quiet)
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """The listeners that print while the run goes on."""
+        from muster.cli.watching import JsonPrinter, LinePrinter
+
+        if self.as_jsonl:
+            return (JsonPrinter(),)
+        return (LinePrinter(),) if self.for_people else ()
+
+    def approver(self, *, interactive: bool) -> Approver | None:
+        """Whoever can answer questions right here."""
+        from muster.cli.approver import terminal_approver
+
+        return terminal_approver() if interactive and self.for_people else None
+
+
+async def drive_and_tell(
+    kit: Kit, journal: Journal, output: Output, *, interactive: bool, approver: Approver | None = None
+) -> int:
+    """Drive the run, print how it went and return the exit code."""
+    if output.for_people:
+        click.echo(headline(journal.state))
+    listeners = output.listeners()
+    journal.listen(listeners)
+    state = await drive(kit, journal, approver or output.approver(interactive=interactive), listeners)
+    if output.as_json:
+        from muster.cli.output import emit
+
+        emit(run_view(state, live=False))
+    elif output.for_people:
+        for line in closing_words(kit, state):
+            click.echo(line)
+    interrupted = state.cancel is not None and state.cancel.source == "signal"
+    return INTERRUPTED if interrupted and state.ended else exit_code_of(state)
+
+
+def closing_words(kit: Kit, state: RunState) -> list[str]:
+    """Where things are now and what to do next."""
+    short = state.run
+    place = (kit.folder(state.run) / "report.md").relative_to(kit.project)
+    words = [f"report: {place}"]
+    waiting = state.waiting_gates
+    if state.ended:
+        if state.state != "complete":
+            words.append(f"next:   muster show {short}, then muster continue {short}")
+        elif state.main_commit:
+            words.append(f"next:   git log --graph --oneline -15, or muster undo {short}")
+    elif waiting:
+        for gate in waiting:
+            words.append(f"waits:  {gate.asked.question if gate.asked else gate.boundary.value}")
+            words.append(f"next:   muster approve {gate.id} --continue    (or muster deny {gate.id} -m WHY)")
+    else:
+        words.append(f"next:   muster continue {short}")
+    return words
+

@@ -1,0 +1,54 @@
+"""``muster events``: the journal as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muster.cli.output import json_option, jsonl_option
+
+
+@click.command()
+@click.argument("run", default="@last")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
+@click.option("--from", "after", type=click.IntRange(0), default=0, metavar="POS", help="Only entries after this position.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Only these types; may be given again.")
+@json_option
+@jsonl_option
+def events(run: str, follow: bool, after: int, types: tuple[str, ...], as_json: bool, as_jsonl: bool) -> None:
+    """Print the entries of RUN, by default the newest."""
+    import anyio
+
+    anyio.run(_events, run, follow, after, frozenset(types), as_json or as_jsonl)
+
+
+async def _events(wanted: str, follow: bool, after: int, types: frozenset[str], as_lines: bool) -> None:
+    from muster.cli.output import emit_lines
+    from muster.model.entries import Entry
+    from muster.model.events import RunStateChanged
+    from muster.model.state import ENDED
+    from muster.wiring import find_run, open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        run = await find_run(kit.store, wanted)
+
+        def print_one(entry: Entry) -> None:
+            if types and entry.type not in types:
+                return
+            if as_lines:
+                emit_lines([entry])
+            else:
+                click.echo(f"{entry.pos:>6} {entry.at:%H:%M:%S.%f} {entry.type:<22} {bytes(entry.data).decode()}")
+
+        async def on_entry(entry: Entry) -> bool:
+            print_one(entry)
+            event = entry.event
+            return not (isinstance(event, RunStateChanged) and event.state in ENDED)
+
+        if follow:
+            await kit.store.follow(after, on_entry, run=run)
+            return
+        for entry in await kit.store.read(run):
+            if entry.pos > after:
+                print_one(entry)

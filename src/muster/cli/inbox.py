@@ -1,0 +1,131 @@
+"""``muster inbox``, ``approve`` and ``deny``: questions that wait for a person, and their answers."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muster.cli.output import emit, json_option
+
+if TYPE_CHECKING:
+    from muster.wiring import Kit
+
+
+@click.command()
+@json_option
+def inbox(as_json: bool) -> None:
+    """List the questions that wait for a person, in all runs of this project."""
+    import anyio
+
+    gates = anyio.run(_inbox)
+    if as_json:
+        emit({"gates": gates})
+        return
+    if not gates:
+        click.echo("Nothing waits for you.")
+    for gate in gates:
+        click.echo(f"{gate['id']}  {gate['boundary']}  {gate['age']}\n  {gate['question']}")
+        for line in gate["detail"].splitlines()[:6]:
+            click.echo(f"    {line}")
+        click.echo(f"  muster approve {gate['id']}   or   muster deny {gate['id']} -m WHY")
+
+
+async def _inbox() -> list[dict[str, Any]]:
+    from muster.model.errors import NotFoundError
+    from muster.wiring import open_project
+
+    try:
+        async with open_project(Path.cwd(), read_only=True) as kit:
+            return await _waiting(kit)
+    except NotFoundError as error:
+        if "git" in error.hint:
+            raise
+        return []
+
+
+async def _waiting(kit: Kit) -> list[dict[str, Any]]:
+    from muster.cli.output import ago
+    from muster.engine.journal import load
+    from muster.model.state import ENDED
+    from muster.reports.views import gate_view
+
+    found = []
+    for head in await kit.store.runs():
+        if head.state in ENDED:
+            continue
+        state = await load(kit.store, head.run)
+        for gate in state.waiting_gates:
+            found.append({**gate_view(state, gate), "age": ago(gate.asked_at, kit.clock.now())})
+    return found
+
+
+@click.command()
+@click.argument("gate", default="@last")
+@click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
+@click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
+@json_option
+@click.pass_context
+def approve(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> None:
+    """Say yes at GATE: its id, a unique beginning or ending of it, or a run with one question."""
+    ctx.exit(_decide(gate, "approve", why, go, as_json))
+
+
+@click.command()
+@click.argument("gate", default="@last")
+@click.option("-m", "--message", "why", required=True, help="Why; it is kept in the journal.")
+@click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
+@json_option
+@click.pass_context
+def deny(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> None:
+    """Say no at GATE: its id, a unique beginning or ending of it, or a run with one question."""
+    ctx.exit(_decide(gate, "deny", why, go, as_json))
+
+
+def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool) -> int:
+    import anyio
+
+    result = anyio.run(_answer, gate, answer, why)
+    if as_json:
+        emit(result)
+    else:
+        click.echo(f"{result['gate']}: {answer} recorded.")
+    if result["driven"] or not go:
+        if not result["driven"] and not as_json:
+            click.echo(f"next: muster continue {result['run']}")
+        return 0
+    from muster.cli.driving import Output
+    from muster.cli.resume import go_on
+
+    output = Output(as_json=False, as_jsonl=False, quiet=as_json)
+    return anyio.run(go_on, result["run"], True, True, None, output)
+
+
+async def _answer(wanted: str, answer: str, why: str) -> dict[str, Any]:
+    from muster.wiring import deliver, is_driven, message, open_project
+
+    async with open_project(Path.cwd()) as kit:
+        gate = _pick(wanted, await _waiting(kit))
+        run = gate["run"]
+        driven = await is_driven(kit, run)
+        sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=getpass.getuser())
+        await deliver(kit, sent)
+        return {"gate": gate["id"], "run": run, "answer": answer, "driven": driven}
+
+
+def _pick(wanted: str, gates: list[dict[str, Any]]) -> dict[str, Any]:
+    from muster.model.errors import NotFoundError
+
+    if wanted == "@last":
+        found = gates[-1:]
+    else:
+        wanted = wanted.lower()
+        found = [gate for gate in gates if gate["id"] == wanted] or [
+            gate for gate in gates if gate["id"].startswith(wanted) or gate["id"].endswith(wanted)
+        ]
+    if len(found) != 1:
+        what = "matches several questions" if found else "matches no waiting question"
+        raise NotFoundError(f"{wanted!r} {what}.", hint="muster inbox lists them.")
+    return found[0]

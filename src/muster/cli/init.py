@@ -1,0 +1,52 @@
+"""``muster init``: make a repository, or a folder of it, a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muster.cli.output import emit, json_option
+
+SETTINGS = """\
+# Settings of this project for Muster; every key is in docs/reference/settings.md.
+# muster config show prints all values and where each comes from.
+
+[run]
+# gates = "adaptive"        # open: ask nothing, closed: ask at every boundary
+# max_parallel = 4
+
+[reliability]
+# auto_retry = false        # true: every task may be tried again, not only those with attempts:
+"""
+
+
+@click.command()
+@json_option
+def init(as_json: bool) -> None:
+    """Write muster.toml here and keep Muster's own folders out of git."""
+    import anyio
+
+    made = anyio.run(_init)
+    if as_json:
+        emit({"project": str(Path.cwd()), "created": made})
+        return
+    for name in made:
+        click.echo(f"created {name}")
+    if not made:
+        click.echo("This is a project already; nothing was changed.")
+    click.echo("next: muster plan new, look at the plan.md it makes, then muster run --plan plan.md")
+
+
+async def _init() -> list[str]:
+    from muster.wiring import prepare_repository
+
+    place = Path("muster.toml")
+    made = []
+    if not place.exists() and not place.is_symlink():
+        await prepare_repository(Path.cwd())
+        place.write_text(SETTINGS, encoding="utf-8")
+        made.append(place.name)
+    else:
+        await prepare_repository(Path.cwd())
+    return made

@@ -1,0 +1,94 @@
+"""What commands print: one JSON object, a stream of them, or text for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SCHEMA = 1
+
+
+def json_option(command: F) -> F:
+    """Add ``--json``: one object, with the schema's version, instead of text."""
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def jsonl_option(command: F) -> F:
+    """Add ``--jsonl``: one JSON object a line."""
+    return click.option("--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object a line.")(command)
+
+
+def emit(value: Any) -> None:
+    """Print ``value`` as one JSON object; a mapping gets the version of its schema."""
+    import msgspec
+
+    if isinstance(value, dict):
+        value = {"schema": SCHEMA, **value}
+    click.echo(msgspec.json.encode(value).decode())
+
+
+def emit_lines(values: Iterable[Any]) -> None:
+    """Print one JSON object a line."""
+    import msgspec
+
+    for value in values:
+        click.echo(msgspec.json.encode(value).decode())
+
+
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    """Print aligned columns for people; on a pipe nothing is cut."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 400, highlight=False)
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    for row in rows:
+        grid.add_row(*(_plain(cell) for cell in row))
+    console.print(grid)
+
+
+def _plain(cell: str) -> Any:
+    from rich.text import Text
+
+    return Text(cell)
+
+
+def style(text: str, **looks: Any) -> str:
+    """Colour on a terminal that wants it; NO_COLOR is honoured."""
+    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+        return text
+    return click.style(text, **looks)
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long ago, in one unit.
+
+    >>> from datetime import UTC, timedelta
+    >>> now = datetime(2026, 1, 2, tzinfo=UTC)
+    >>> ago(now - timedelta(seconds=90), now), ago(None, now)
+    ('1m ago', '')
+    """
+    return f"{span((now - at).total_seconds())} ago" if at is not None else ""
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest sensible unit.
+
+    >>> span(0.234), span(61), span(7300), span(200000)
+    ('0.2s', '1m', '2h', '2d')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f}s" if seconds < 10 else f"{seconds:.0f}s"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f}m"
+    return f"{seconds // 3600:.0f}h" if seconds < 172_800 else f"{seconds // 86_400:.0f}d"

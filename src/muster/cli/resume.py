@@ -1,0 +1,73 @@
+"""``muster continue``: go on with a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muster.cli.output import json_option, jsonl_option
+
+if TYPE_CHECKING:
+    from muster.cli.driving import Output
+
+
+@click.command("continue")
+@click.argument("run", default="@last")
+@click.option("-y", "--yes", is_flag=True, help="Resume an interrupted run without asking.")
+@click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
+@click.option("--profile", metavar="NAME", help="For a new run of open tasks: which model does which phase.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
+@json_option
+@jsonl_option
+@click.pass_context
+def continue_(
+    ctx: click.Context,
+    run: str,
+    yes: bool,
+    no_input: bool,
+    profile: str | None,
+    quiet: bool,
+    as_json: bool,
+    as_jsonl: bool,
+) -> None:
+    """Go on with RUN, by default the newest.
+
+    A run that waits or was interrupted is taken up where its journal ends; no
+    attempt is started twice. One that failed or was cancelled gets a new run
+    for its open tasks, on top of the work that was merged.
+    """
+    import anyio
+
+    from muster.cli.driving import Output
+
+    output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
+    ctx.exit(anyio.run(go_on, run, yes, not no_input, profile, output))
+
+
+async def go_on(wanted: str, yes: bool, interactive: bool, profile: str | None, output: Output) -> int:
+    """Continue a run in whatever way its state asks for, and say which."""
+    from muster.cli.driving import drive_and_tell
+    from muster.reports.views import status_of
+    from muster.wiring import is_driven, load_run, open_project, restart_run, resume_run
+
+    async with open_project(Path.cwd()) as kit:
+        state = await load_run(kit, wanted)
+        if state.ended:
+            if output.for_people:
+                click.echo(f"Run {state.run} has ended ({status_of(state, False)}); its open tasks get a new run.")
+            journal = await restart_run(kit, state, profile=profile)
+        else:
+            status = status_of(state, await is_driven(kit, state.run))
+            auto = kit.resolved.settings.reliability.auto_recover
+            if status == "interrupted" and not (yes or auto) and interactive and sys.stdin.isatty():
+                busy = sum(1 for name in state.busy if state.tasks[name].attempts)
+                question = f"Run {state.run} was interrupted at entry {state.seq}: {busy} tasks would restart. Resume?"
+                if not click.confirm(question, default=False):
+                    return 7
+            if output.for_people:
+                click.echo(f"Run {state.run} was {status}; going on after entry {state.seq}.")
+            journal = await resume_run(kit, state.run, reason=status)
+        return await drive_and_tell(kit, journal, output, interactive=interactive)

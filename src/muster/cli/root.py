@@ -1,0 +1,106 @@
+"""The command tree; a command's module is imported only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from muster.cli.failures import report
+
+# command → module:attribute, and the one line that the overview shows, in the order of a first day.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("muster.cli.demo:demo", "Watch a whole run in a temporary repository: no model, no key."),
+    "init": ("muster.cli.init:init", "Make this repository, or this folder of it, a project."),
+    "doctor": ("muster.cli.doctor:doctor", "Check the machine and the repository; one mending command each."),
+    "brief": ("muster.cli.brief:brief", "Write down what is wanted and how it is judged."),
+    "plan": ("muster.cli.plan:plan", "Make, check and draw plans."),
+    "run": ("muster.cli.run:run", "Run a plan: waves, audits, merges, gates."),
+    "continue": ("muster.cli.resume:continue_", "Go on with a run that waits, was interrupted or failed."),
+    "ls": ("muster.cli.runs:ls", "List runs."),
+    "show": ("muster.cli.runs:show", "Show one run: waves, tasks, attempts."),
+    "events": ("muster.cli.events:events", "Print the journal of a run."),
+    "log": ("muster.cli.log:log", "Print what a task wrote."),
+    "diff": ("muster.cli.diff:diff", "Show what a run or a task changed."),
+    "report": ("muster.cli.runs:report", "Print a run's report."),
+    "inbox": ("muster.cli.inbox:inbox", "List questions that wait for a person."),
+    "approve": ("muster.cli.inbox:approve", "Say yes at a gate."),
+    "deny": ("muster.cli.inbox:deny", "Say no at a gate."),
+    "stop": ("muster.cli.stop:stop", "Stop a run or one of its tasks; nothing is left running."),
+    "ps": ("muster.cli.ps:ps", "List processes of attempts, and orphans."),
+    "salvage": ("muster.cli.salvage:salvage", "List, show and restore saved work."),
+    "undo": ("muster.cli.undo:undo", "Put the branch back where it was before a run's merge."),
+    "gc": ("muster.cli.gc:gc", "Remove leftovers of ended runs."),
+    "profile": ("muster.cli.profile:profile", "List, show, check and make model profiles."),
+    "config": ("muster.cli.config:config", "Show every setting and where it comes from."),
+    "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),
+    "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
+    "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
+    "version": ("muster.cli.version:version", "Show versions."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and loads one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module; None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Print the overview from the table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for a misspelt one, name the nearest."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"There is no command '{args[0]}'.{hint}", ctx) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("-C", "directory", type=click.Path(exists=True, file_okay=False), help="Act as if started in this folder.")
+@click.version_option(package_name="muster-agents", prog_name="muster", message="%(prog)s %(version)s")
+def cli(directory: str | None) -> None:
+    """Run a crew of coding agents on your repository; nothing merges until it passes muster."""
+    if directory:
+        os.chdir(directory)
+
+
+def run_cli(args: Sequence[str]) -> int:
+    """Run one command; every expected failure becomes one line and an exit code."""
+    try:
+        result = cli.main(list(args), prog_name="muster", standalone_mode=False)
+    except BaseException as error:
+        return report(error, args)
+    finally:
+        _flush()
+    return result if isinstance(result, int) else 0
+
+
+def _flush() -> None:
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):
+        # The reader went away, as with `muster ls | head`; nothing is left to say to it.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stdout.fileno())

@@ -1,0 +1,84 @@
+"""``muster run``: a plan becomes merged work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from muster.cli.output import json_option, jsonl_option
+
+if TYPE_CHECKING:
+    from muster.cli.driving import Output
+    from muster.wiring import Flags
+
+
+@click.command()
+@click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="The plan to run; '-' reads it from stdin.")
+@click.option("--project", "slug", metavar="SLUG", help="Run .muster/projects/SLUG/plan.md.")
+@click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="Who decides at boundaries.")
+@click.option("--profile", metavar="NAME", help="Which model does which phase.")
+@click.option("--schedule", type=click.Choice(["waves", "eager"]), help="When a task may start.")
+@click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="Attempts at the same time.")
+@click.option("--dry-run", is_flag=True, help="Show waves, gates and models; start nothing.")
+@click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
+@json_option
+@jsonl_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    plan_path: Path | None,
+    slug: str | None,
+    gates: str | None,
+    profile: str | None,
+    schedule: str | None,
+    max_parallel: int | None,
+    dry_run: bool,
+    no_input: bool,
+    quiet: bool,
+    as_json: bool,
+    as_jsonl: bool,
+) -> None:
+    """Run a plan: tasks in waves, each in its own worktree, audited, verified and merged.
+
+    Your branch, index and working tree stay as they are until the merge at the
+    end, which asks unless --gates is open. Exit codes: 0 done, 1 failed, 3
+    waits for a person, 7 cancelled.
+    """
+    import anyio
+
+    from muster.cli.driving import Output
+
+    flags = {
+        "--gates": ("run.gates", gates),
+        "--schedule": ("run.schedule", schedule),
+        "--max-parallel": ("run.max_parallel", max_parallel),
+    }
+    output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
+    ctx.exit(anyio.run(_run, plan_path, slug, flags, profile, dry_run, not no_input, output))
+
+
+async def _run(
+    plan_path: Path | None,
+    slug: str | None,
+    flags: Flags,
+    profile: str | None,
+    dry_run: bool,
+    interactive: bool,
+    output: Output,
+) -> int:
+    from muster.cli.driving import drive_and_tell
+    from muster.pipeline.artefacts import read_plan
+    from muster.wiring import open_project, policy_for, start_run
+
+    async with open_project(Path.cwd(), flags, read_only=dry_run) as kit:
+        plan = read_plan(kit.project, path=plan_path, slug=slug)
+        if dry_run:
+            from muster.cli.dry_run import show
+
+            show(plan, policy_for(kit, plan, profile), as_json=output.as_json)
+            return 0
+        journal = await start_run(kit, plan, profile=profile)
+        return await drive_and_tell(kit, journal, output, interactive=interactive)

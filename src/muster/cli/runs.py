@@ -1,0 +1,106 @@
+"""``muster ls``, ``muster show`` and ``muster report``: runs as their journals tell them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from muster.cli.output import emit, json_option
+
+
+@click.command()
+@click.option("-a", "--all", "everything", is_flag=True, help="Not only the newest 20.")
+@json_option
+def ls(everything: bool, as_json: bool) -> None:
+    """List runs, newest first."""
+    import anyio
+
+    rows = anyio.run(_rows, None if everything else 20)
+    if as_json:
+        emit({"runs": rows})
+        return
+    if not rows:
+        click.echo("No runs yet. Start one with: muster run --plan plan.md")
+        return
+    from muster.cli.output import table
+
+    table(
+        ["RUN", "STATUS", "TASKS", "AGE", "PLAN"],
+        [(r["run"], r["status"], f"{r['done']}/{r['tasks']}", r["age"], r["title"] or r["slug"]) for r in rows],
+    )
+
+
+async def _rows(limit: int | None) -> list[dict[str, Any]]:
+    from muster.cli.output import ago
+    from muster.model.errors import NotFoundError
+    from muster.reports.views import head_status
+    from muster.wiring import is_driven, open_project
+
+    try:
+        async with open_project(Path.cwd(), read_only=True) as kit:
+            heads = sorted(await kit.store.runs(), key=lambda head: head.run, reverse=True)
+            rows = []
+            for head in heads[:limit]:
+                counts = await kit.store.counts(head.run)
+                rows.append(
+                    {
+                        "run": head.run,
+                        "status": head_status(head, await is_driven(kit, head.run), counts),
+                        "tasks": counts.get("task.planned", 0),
+                        "done": counts.get("task.succeeded", 0),
+                        "started_at": head.first_at,
+                        "last_at": head.last_at,
+                        "age": ago(head.first_at, kit.clock.now()),
+                        "slug": head.slug,
+                        "title": head.title,
+                    }
+                )
+            return rows
+    except NotFoundError as error:
+        if "git" in error.hint:
+            raise
+        return []
+
+
+@click.command()
+@click.argument("run", default="@last")
+@json_option
+def show(run: str, as_json: bool) -> None:
+    """Show RUN, by default the newest: waves, tasks, attempts, gates."""
+    import anyio
+
+    view, text = anyio.run(_show, run)
+    if as_json:
+        emit(view)
+        return
+    click.echo(text)
+
+
+async def _show(wanted: str) -> tuple[dict[str, Any], str]:
+    from muster.reports.text import run_text
+    from muster.reports.views import run_view
+    from muster.wiring import is_driven, load_run, open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        state = await load_run(kit, wanted)
+        live = await is_driven(kit, state.run)
+        return run_view(state, live), run_text(state, live)
+
+
+@click.command()
+@click.argument("run", default="@last")
+def report(run: str) -> None:
+    """Print the report of RUN, by default the newest."""
+    import anyio
+
+    click.echo(anyio.run(_report, run), nl=False)
+
+
+async def _report(wanted: str) -> str:
+    from muster.reports.markdown import report as markdown
+    from muster.wiring import load_run, open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        return markdown(await load_run(kit, wanted))

@@ -1,0 +1,103 @@
+"""What a run is made of before it starts: an accepted plan, its tasks, and big prompts as files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from muster.model import events as ev
+from muster.model.entries import MAX_ENTRY_BYTES, encode_event
+from muster.model.errors import InputError, JournalError
+from muster.model.plan import FileRef, Plan, Task
+from muster.model.policy import RunPolicy
+from muster.model.state import RunState, TaskStatus
+from muster.ports import Snapshot
+
+# Room for the rest of the manifest in an entry of at most 64 KiB.
+INLINE_PROMPT_BYTES = 16 * 1024
+
+
+def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str) -> ev.PlanAccepted:
+    """The first run of a plan, on the commit where the user stands."""
+    return ev.PlanAccepted(
+        slug=plan.slug,
+        plan_sha256=plan.sha256,
+        base=snapshot.commit,
+        start=snapshot.commit,
+        start_tree=start_tree,
+        target=snapshot.target,
+        policy=policy,
+        source=plan.source,
+        title=plan.title,
+        prefix=snapshot.prefix,
+    )
+
+
+def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.PlanAccepted, tuple[Task, ...]]:
+    """A new run for the open tasks of one that ended, on top of what that one integrated.
+
+    Raises:
+        InputError: the old run has nothing left to do.
+    """
+    done = tuple(name for name, entry in old.tasks.items() if entry.status is TaskStatus.DONE)
+    if len(done) == len(old.tasks) and (old.main_commit or not old.changed):
+        raise InputError(f"Run {old.run} is finished; nothing of its plan is open.", hint="muster report @last")
+    accepted = msgspec.structs.replace(
+        old.accepted,
+        base=old.accepted.base,
+        start=old.integration,
+        start_tree=old.integration_tree,
+        target=snapshot.target if not old.accepted.target else old.accepted.target,
+        policy=policy,
+        continues=old.run,
+        done=done,
+    )
+    return accepted, tuple(entry.task for entry in old.tasks.values())
+
+
+def settle_tasks(
+    tasks: Sequence[Task], policy: RunPolicy, agents: Collection[str], folder: Path
+) -> tuple[Task, ...]:
+    """Resolve each task's agent and put prompts that are too big for an entry into files under ``folder``.
+
+    Raises:
+        InputError: a task names an agent that there is none of, or a manifest that is too large.
+    """
+    return tuple(_settle(task, policy, agents, folder) for task in tasks)
+
+
+def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path) -> Task:
+    if not task.is_command:
+        task = msgspec.structs.replace(task, agent=_agent_of(task, policy, agents))
+    prompt = task.prompt.encode()
+    if len(prompt) > INLINE_PROMPT_BYTES:
+        place = Path("prompts") / f"{task.id}.txt"
+        (folder / place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (folder / place).write_bytes(prompt)
+        ref = FileRef(path=str(place), size=len(prompt), sha256=sha256(prompt).hexdigest())
+        task = msgspec.structs.replace(task, prompt="", prompt_ref=ref)
+    if len(task.prose) > INLINE_PROMPT_BYTES:
+        task = msgspec.structs.replace(task, prose=task.prose[: INLINE_PROMPT_BYTES // 4] + " …")
+    try:
+        encode_event(ev.TaskPlanned(task=task))
+    except JournalError as error:
+        limit = f"{MAX_ENTRY_BYTES // 1024} KiB"
+        raise InputError(f"Task {task.id!r} has a manifest of more than {limit}; put texts into files.") from error
+    return task
+
+
+def _agent_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> str:
+    """The adapter for a task: named directly, or the default one for a role."""
+    named, colon, rest = task.agent.partition(":")
+    usable = sorted(name for name in agents if name != "command")
+    if named in usable:
+        return task.agent
+    if policy.default_agent in usable:
+        return policy.default_agent + colon + rest
+    raise InputError(
+        f"Task {task.id!r}: there is no agent {named!r}; allowed: {', '.join(usable)}, or a command with run:.",
+        hint="Set agents.default in muster.toml to let one agent take all roles.",
+    )

@@ -1,0 +1,38 @@
+"""Adapters by name: a built-in table first, then entry points of other packages."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from muster.model.errors import NotFoundError
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "muster.agents": {
+        "command": "muster.agents.command:CommandAgent",
+        "scripted": "muster.agents.scripted:ScriptedAgent",
+    },
+}
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Every adapter's name in a group, built-in ones first."""
+    found = entry_points(group=group)
+    return tuple(dict.fromkeys((*BUILT_IN.get(group, {}), *sorted(found.names))))
+
+
+def load(group: str, name: str) -> Any:
+    """Import and make the adapter; a built-in one cannot be replaced by another package.
+
+    Raises:
+        NotFoundError: there is none of this name.
+    """
+    target = BUILT_IN.get(group, {}).get(name)
+    if target is not None:
+        module, _, attribute = target.partition(":")
+        return getattr(import_module(module), attribute)()
+    for point in entry_points(group=group):
+        if point.name == name:
+            return point.load()()
+    raise NotFoundError(f"There is no {group.partition('.')[2].rstrip('s')} {name!r}; known: {', '.join(names(group))}.")

@@ -1,0 +1,135 @@
+"""One line of text for each thing that happens in a run, for people who watch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from muster.model import events as ev
+from muster.model.state import RunState
+
+
+class Narrator:
+    """Words entries as lines; remembers when attempts began, to say how long they took."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, int], datetime] = {}
+
+    def line(self, event: ev.Event, at: datetime) -> str:
+        """The line for an event; empty when people need not be told."""
+        match event:
+            case ev.TaskQueued():
+                return f"wave {event.wave}: {_some(event.tasks)}"
+            case ev.AttemptStarted():
+                self._since[event.task, event.attempt] = at
+                again = f" again (attempt {event.attempt})" if event.attempt > 1 else ""
+                return f"  > {event.task} started{again}"
+            case ev.AttemptEnded():
+                if event.outcome.ok:
+                    return ""
+                failure = event.outcome.failure
+                why = failure.message if failure is not None else event.outcome.ending.value
+                return f"  ! {event.task} attempt {event.attempt}: {_first_line(why)}"
+            case ev.TaskAudited():
+                if event.ok or event.failure is None:
+                    return ""
+                return f"  ! {event.task} attempt {event.attempt} not accepted: {_first_line(event.failure.message)}"
+            case ev.TaskMergeFailed():
+                return f"  ! {event.task} attempt {event.attempt} not merged: {_first_line(event.failure.message)}"
+            case ev.TaskMerged():
+                return f"  + {event.task} merged as {event.commit[:9]}{self._took(event.task, event.attempt, at)}"
+            case ev.TaskSucceeded():
+                return ""
+            case ev.RetryScheduled():
+                return f"  ~ {event.task} will be tried again" + _in(event.delay_ms)
+            case ev.TaskFailed():
+                return f"  x {event.task} given up: {_first_line(event.failure.message)}"
+            case ev.TaskSkipped():
+                return f"  - {event.task} skipped: {event.reason}"
+            case ev.WaveFinished():
+                checks = len(event.receipts)
+                proof = f", {checks} check{'s' * (checks != 1)} hold on the merged tree" if checks else ""
+                return f"wave {event.wave} done{proof}" if event.ok else f"wave {event.wave} does not hold together"
+            case ev.GateAsked():
+                return f"? {event.question}  [{event.gate[-8:]}]"
+            case ev.GateAnswered():
+                why = f": {event.why}" if event.why else ""
+                return f"  {event.by} said {event.answer.value}{why}"
+            case ev.WorkSalvaged():
+                return f"  s {event.task}: unfinished work saved as {event.ref or event.kept}"
+            case ev.ProcessSwept():
+                return f"  s {event.task}: {len(event.pids)} left-over process(es) ended"
+            case ev.MainMerged():
+                return f"merged into {event.target.removeprefix('refs/heads/')} as {event.commit[:9]}"
+            case ev.MainMergeBlocked():
+                branch = event.target.removeprefix("refs/heads/")
+                return f"! {branch} was left alone: {event.reason}" + (f"\n  {event.hint}" if event.hint else "")
+            case ev.MainUndone():
+                return f"{event.target.removeprefix('refs/heads/')} is back at {event.after[:9]}"
+            case ev.RunStateChanged():
+                return _run_state(event)
+            case ev.RunResumed():
+                return f"resumed after entry {event.from_seq}"
+            case ev.CommandRefused():
+                return f"! {event.kind} refused: {event.reason}"
+            case (
+                ev.RunCancelled()
+                | ev.RunReleased()
+                | ev.PlanAccepted()
+                | ev.TaskPlanned()
+                | ev.MainMergeStarted()
+                | ev.PhaseStarted()
+                | ev.PhaseFinished()
+                | ev.GatePassed()
+                | ev.AutonomyTransition()
+                | ev.TaskCancelRequested()
+                | ev.DeadLetterAdded()
+                | ev.ConfigResolved()
+                | ev.AgentUsed()
+                | ev.AgentSaid()
+                | ev.ToolCalled()
+                | ev.UnknownEvent()
+            ):
+                return ""
+            case _:
+                assert_never(event)
+
+    def _took(self, task: str, attempt: int, at: datetime) -> str:
+        since = self._since.get((task, attempt))
+        return f" after {(at - since).total_seconds():.1f}s" if since is not None else ""
+
+
+def headline(state: RunState) -> str:
+    """What is about to happen, in one line."""
+    count, waves = len(state.tasks), len(state.waves) or 1
+    policy = state.policy
+    return (
+        f"Run {state.run}: {count} task{'s' * (count != 1)} in {waves} wave{'s' * (waves != 1)}, "
+        f"gates {policy.autonomy.value}, profile {policy.profile} ({policy.profile_source})"
+    )
+
+
+def _run_state(event: ev.RunStateChanged) -> str:
+    match event.state:
+        case "cancel_requested":
+            return f"stopping ({event.source})"
+        case "complete" | "cancelled" | "error":
+            word = {"complete": "complete", "cancelled": "cancelled", "error": "failed"}[event.state]
+            why = f": {event.reason}" if event.reason else ""
+            return f"run {word} in {(event.duration_ms or 0) / 1000:.1f}s{why}"
+        case _:
+            return ""
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:12])
+    return shown if len(names) <= 12 else f"{shown} and {len(names) - 12} more"
+
+
+def _in(delay_ms: int) -> str:
+    return f" in {delay_ms / 1000:.1f}s" if delay_ms else ""
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines() or [""]
+    return lines[0][:200] + (" …" if len(lines) > 1 or len(lines[0]) > 200 else "")

@@ -1,0 +1,51 @@
+"""A run on a terminal: a few lines that answer where it is, what went wrong, what is next."""
+
+from __future__ import annotations
+
+from muster.model.state import RunState, TaskState
+from muster.reports.views import duration_ms, status_of, word_for
+
+_MARKS = {"done": "+", "failed": "x", "skipped": "-", "cancelled": "x", "queued": ".", "needs-input": "?"}
+
+
+def run_text(state: RunState, live: bool) -> str:
+    """The whole view."""
+    accepted = state.accepted
+    took = duration_ms(state.started_at, state.ended_at or state.last_at) or 0
+    branch = accepted.target.removeprefix("refs/heads/") or "detached HEAD"
+    lines = [
+        f"{accepted.title or accepted.slug}",
+        f"run     {state.run}  {status_of(state, live)}  {took / 1000:.1f}s",
+        f"base    {accepted.base[:9]} on {branch}; gates {accepted.policy.autonomy.value}; "
+        f"profile {accepted.policy.profile} ({accepted.policy.profile_source})",
+    ]
+    if state.main_commit:
+        lines.append(f"merged  {state.main_commit[:9]} into {branch}")
+    why = state.reason or state.main_blocked
+    if why:
+        lines.append(f"reason  {why}")
+    if state.main_hint:
+        lines.append(f"try     {state.main_hint}")
+    for number, wave in enumerate(state.waves, start=1):
+        lines += ["", f"wave {number}"]
+        for name in wave:
+            lines += _task_lines(state.tasks[name])
+    if not state.ended:
+        for gate in state.waiting_gates:
+            question = gate.asked.question if gate.asked is not None else gate.boundary.value
+            lines += ["", f"? {question}", f"  muster approve {gate.id}   or   muster deny {gate.id} -m WHY"]
+    return "\n".join(lines)
+
+
+def _task_lines(entry: TaskState) -> list[str]:
+    word = word_for(entry)
+    title = entry.task.title if entry.task.title != entry.task.id else ""
+    tries = f" ({len(entry.attempts)} attempts)" if len(entry.attempts) > 1 else ""
+    lines = [f"  {_MARKS.get(word, '>')} {entry.task.id:<12} {word}{tries}  {title}".rstrip()]
+    if entry.reason and word != "done":
+        lines.append(f"      {entry.reason.splitlines()[0]}")
+    for attempt in entry.attempts:
+        if attempt.failure is not None:
+            first = (attempt.failure.message.strip().splitlines() or [""])[0]
+            lines.append(f"      attempt {attempt.number}: {attempt.failure.cause.value}: {first[:140]}")
+    return lines

@@ -1,0 +1,153 @@
+"""A run as the commands show it: plain mappings, the same for JSON and for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from muster.model.state import Gate, RunState, Station, TaskState, TaskStatus
+from muster.ports import RunHead
+
+
+def status_of(state: RunState, live: bool) -> str:
+    """The state of a run in one word, for people.
+
+    ``running``, ``waiting`` for a person, ``interrupted`` when its owner is
+    gone, ``stopping``, or how it ended.
+    """
+    if state.ended:
+        return "undone" if state.undone else "failed" if state.state == "error" else state.state
+    if live:
+        return "stopping" if state.cancel is not None else "running"
+    if state.waiting_gates or state.main_blocked:
+        return "waiting"
+    return "stopped" if state.released else "interrupted"
+
+
+def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
+    """The same from a run's head and how many entries of each type it has, without folding it."""
+    if head.state in ("complete", "cancelled"):
+        return "undone" if counts.get("main.undone") else head.state
+    if head.state == "error":
+        return "failed"
+    if live:
+        return "stopping" if head.state == "cancel_requested" else "running"
+    if counts.get("gate.asked", 0) > counts.get("gate.answered", 0):
+        return "waiting"
+    return "stopped" if counts.get("run.released", 0) > counts.get("run.resumed", 0) else "interrupted"
+
+
+def run_view(state: RunState, live: bool) -> dict[str, Any]:
+    """All that `muster show` knows about a run."""
+    accepted = state.accepted
+    return {
+        "run": state.run,
+        "status": status_of(state, live),
+        "stage": state.stage.value,
+        "reason": state.reason or state.main_blocked or state.released,
+        "hint": state.main_hint,
+        "slug": accepted.slug,
+        "title": accepted.title,
+        "plan": accepted.source,
+        "autonomy": accepted.policy.autonomy.value,
+        "schedule": accepted.policy.schedule.value,
+        "profile": accepted.policy.profile,
+        "profile_source": accepted.policy.profile_source,
+        "base": accepted.base,
+        "target": accepted.target,
+        "integration": state.integration,
+        "main_commit": state.main_commit,
+        "continues": accepted.continues,
+        "started_at": state.started_at,
+        "ended_at": state.ended_at,
+        "duration_ms": duration_ms(state.started_at, state.ended_at or state.last_at),
+        "resumed": state.epoch,
+        "entries": state.seq,
+        "tasks": [task_view(entry) for entry in state.tasks.values()],
+        "waves": state.waves,
+        "gates": [gate_view(state, gate) for gate in state.gates.values()],
+        "dead_letters": [dead.task for dead in state.dead],
+    }
+
+
+def task_view(entry: TaskState) -> dict[str, Any]:
+    """One task with its attempts."""
+    return {
+        "id": entry.task.id,
+        "title": entry.task.title,
+        "status": word_for(entry),
+        "wave": entry.wave,
+        "needs": entry.task.needs,
+        "agent": "command" if entry.task.is_command else entry.task.agent,
+        "reason": entry.reason or (entry.failure.message if entry.failure is not None else ""),
+        "attempts": [
+            {
+                "attempt": attempt.number,
+                "started_at": attempt.started_at,
+                "ended_at": attempt.ended_at,
+                "duration_ms": duration_ms(attempt.started_at, attempt.ended_at),
+                "ending": attempt.outcome.ending.value if attempt.outcome is not None else "",
+                "exit_code": attempt.outcome.exit_code if attempt.outcome is not None else None,
+                "cause": attempt.failure.cause.value if attempt.failure is not None else "",
+                "error": attempt.failure.message if attempt.failure is not None else "",
+                "commit": attempt.commit,
+            }
+            for attempt in entry.attempts
+        ],
+    }
+
+
+def gate_view(state: RunState, gate: Gate) -> dict[str, Any]:
+    """One question and its answer."""
+    answered = gate.answered
+    return {
+        "id": gate.id,
+        "run": state.run,
+        "boundary": gate.boundary.value,
+        "subject": gate.subject,
+        "question": gate.asked.question if gate.asked is not None else "",
+        "detail": gate.asked.detail if gate.asked is not None else "",
+        "asked_at": gate.asked_at,
+        "answer": answered.answer.value if answered is not None else "",
+        "by": answered.by if answered is not None else "",
+        "why": answered.why if answered is not None else "",
+    }
+
+
+_WORDS = {
+    Station.AUDITING: "verifying",
+    Station.MERGING: "merging",
+    Station.ADVANCING: "merging",
+    Station.BACKOFF: "waiting",
+    Station.ASKING: "needs-input",
+}
+
+
+def word_for(entry: TaskState) -> str:
+    """How a task stands, in the words of the dashboard."""
+    if entry.status is TaskStatus.RUNNING:
+        return _WORDS.get(entry.station, "running")
+    status: str = entry.status.value
+    return status
+
+
+def exit_code_of(state: RunState) -> int:
+    """What `muster run` and `muster continue` leave with, by how the run stands."""
+    match state.state:
+        case "complete":
+            undone = sum(1 for entry in state.tasks.values() if entry.status is not TaskStatus.DONE)
+            return 1 if undone else 0
+        case "cancelled":
+            return 7
+        case "error":
+            return 1
+        case _:
+            return 3 if state.waiting_gates or state.main_blocked else 75
+
+
+def duration_ms(start: datetime | None, end: datetime | None) -> int | None:
+    """Milliseconds between two moments, if both are known."""
+    if start is None or end is None:
+        return None
+    return int((end - start).total_seconds() * 1000)
+

@@ -1,0 +1,298 @@
+"""The only place that knows concrete classes: puts a project's parts together and drives a run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+import anyio
+
+from muster import plugins
+from muster.clock import SystemClock
+from muster.config.load import find_project, load_settings
+from muster.config.policy import run_policy
+from muster.config.profiles import choose_profile
+from muster.config.resolve import Resolved
+from muster.config.trust import TrustState, trust_state
+from muster.engine.actor import Actor
+from muster.engine.journal import Journal, load
+from muster.engine.ownership import absorb, begin, resume
+from muster.executors.local import LocalExecutor
+from muster.model.errors import BusyError, InputError, RefusedError
+from muster.model.events import CommandRefused
+from muster.model.evolve import fold
+from muster.model.ids import new_id
+from muster.model.messages import Message
+from muster.model.plan import Plan
+from muster.model.policy import RunPolicy
+from muster.model.state import RunState
+from muster.pipeline.artefacts import write_progress, write_text
+from muster.pipeline.compose import accept, carry_on, settle_tasks
+from muster.ports import Agent, Approver, Clock, Listener, Owner, Store, Workspace
+from muster.process import is_alive, this_owner
+from muster.reports.markdown import report
+from muster.stores.sqlite.store import SqliteStore
+from muster.workspaces.repository import Repository
+from muster.workspaces.workspace import GitWorkspace
+
+Flags = Mapping[str, tuple[str, Any]]
+STATE = Path(".muster/state")
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A project's parts, ready to be used; made by `open_project`."""
+
+    project: Path
+    resolved: Resolved
+    trusted: bool
+    store: Store
+    clock: Clock
+    owner: Owner
+
+    def folder(self, run: str) -> Path:
+        """Where a run keeps what is too big for its journal."""
+        return self.project / STATE / "runs" / run
+
+
+@asynccontextmanager
+async def open_project(cwd: Path, flags: Flags | None = None, *, read_only: bool = False) -> AsyncIterator[Kit]:
+    """Find the project around ``cwd`` and open its store; ``read_only`` creates and changes nothing."""
+    project = find_project(cwd)
+    trusted = trust_state(project) is TrustState.TRUSTED
+    resolved = load_settings(project, environ=os.environ, flags=flags, trusted=trusted)
+    clock = SystemClock()
+    if not read_only:
+        repository = await Repository.discover(project)
+        await repository.make_state_folders()
+    store = await SqliteStore.open(project / STATE / "muster.db", read_only=read_only)
+    try:
+        yield Kit(project, resolved, trusted, store, clock, this_owner())
+    finally:
+        with anyio.CancelScope(shield=True):
+            await store.close()
+
+
+def agents() -> dict[str, Agent]:
+    """All agents by name."""
+    return {name: plugins.load("muster.agents", name) for name in plugins.names("muster.agents")}
+
+
+async def start_run(
+    kit: Kit, plan: Plan, *, profile: str | None, listeners: Sequence[Listener] = ()
+) -> Journal:
+    """Accept a plan as a new run that this process owns.
+
+    Raises:
+        RefusedError: the repository's own configuration would run commands and is not trusted.
+        InputError: an agent, profile or manifest is wrong; nothing was started.
+    """
+    repository = await Repository.discover(kit.project)
+    await _refuse_untrusted(kit, repository)
+    snapshot = await repository.snapshot()
+    policy = policy_for(kit, plan, profile)
+    run = new_id(kit.clock.now(), SystemRandom())
+    workspace = _workspace(kit, repository, run, policy)
+    start_tree = await workspace.tree_of(snapshot.commit)
+    tasks = settle_tasks(plan.tasks, policy, agents(), kit.folder(run))
+    accepted = accept(plan, policy, snapshot, start_tree)
+    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks, listeners=listeners)
+
+
+async def restart_run(kit: Kit, old: RunState, *, profile: str | None, listeners: Sequence[Listener] = ()) -> Journal:
+    """A new run for what an ended one left open, on top of the work that it integrated."""
+    repository = await Repository.discover(kit.project)
+    await _refuse_untrusted(kit, repository)
+    policy = policy_for(kit, None, profile)
+    run = new_id(kit.clock.now(), SystemRandom())
+    accepted, tasks = carry_on(old, policy, await repository.snapshot())
+    settled = settle_tasks(tasks, policy, agents(), kit.folder(run))
+    return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled, listeners=listeners)
+
+
+async def resume_run(kit: Kit, run: str, *, reason: str, listeners: Sequence[Listener] = ()) -> Journal:
+    """Take over a run that nobody drives."""
+    return await resume(kit.store, kit.clock, kit.owner, run, is_alive, reason=reason, listeners=listeners)
+
+
+async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners: Iterable[Listener] = ()) -> RunState:
+    """Drive an owned run until it ends, waits for a person or is interrupted; then let go of it."""
+    run = journal.state.run
+    repository = await Repository.discover(kit.project)
+    workspace = _workspace(kit, repository, run, journal.state.policy)
+    folder = kit.folder(run)
+    executor = LocalExecutor(agents(), kit.clock)
+    actor = Actor(
+        journal,
+        kit.store,
+        workspace,
+        executor,
+        kit.clock,
+        folder=folder,
+        approver=approver,
+        listeners=listeners,
+    )
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_obey_signals, kit, actor, name="signals")
+            state = await actor.drive()
+            group.cancel_scope.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from errors
+    finally:
+        with anyio.CancelScope(shield=True):
+            write_artefacts(kit, journal.state)
+            await kit.store.release(journal.lease)
+    return state
+
+
+def write_artefacts(kit: Kit, state: RunState) -> Path:
+    """Write the run's report and the project's progress file; returns the path of the report."""
+    place = kit.folder(state.run) / "report.md"
+    write_text(place, report(state))
+    write_progress(kit.project, state)
+    return place
+
+
+def policy_for(kit: Kit, plan: Plan | None, profile: str | None) -> RunPolicy:
+    """What the settings, the plan and the flags say about a run."""
+    choice = choose_profile(kit.project, flag=profile, plan=plan, resolved=kit.resolved, environ=os.environ)
+    return run_policy(kit.resolved.settings, choice)
+
+
+async def find_run(store: Store, wanted: str) -> str:
+    """The run that ``@last``, a unique beginning or a unique ending of at least four characters means.
+
+    Raises:
+        InputError: none or several.
+    """
+    runs = [head.run for head in await store.runs()]
+    if not runs:
+        raise InputError("There are no runs yet.", hint="muster run --plan plan.md")
+    if wanted == "@last":
+        return runs[-1]
+    wanted = wanted.lower()
+    if wanted in runs:
+        return wanted
+    found = [run for run in runs if run.startswith(wanted) or (len(wanted) >= 4 and run.endswith(wanted))]
+    if len(found) == 1:
+        return found[0]
+    problem = "is the beginning of several runs" if found else "names no run"
+    raise InputError(f"{wanted!r} {problem}.", hint="muster ls lists them; @last is the newest.")
+
+
+async def is_driven(kit: Kit, run: str) -> bool:
+    """Whether a living process owns the run."""
+    lease = await kit.store.lease(run)
+    if lease is None:
+        return False
+    if lease.owner.host == kit.owner.host:
+        return is_alive(lease.owner.pid, lease.owner.pid_started)
+    return lease.expires > kit.clock.now()
+
+
+async def load_run(kit: Kit, wanted: str) -> RunState:
+    """Find and fold a run."""
+    return await load(kit.store, await find_run(kit.store, wanted))
+
+
+def message(kit: Kit, run: str, kind: str, **data: str) -> Message:
+    """A message to whoever drives the run."""
+    now = kit.clock.now()
+    sender = f"{os.environ.get('USER') or 'operator'}"
+    return Message(id=new_id(now, SystemRandom()), run=run, kind=kind, sender=sender, at=now, data=data)
+
+
+async def deliver(kit: Kit, sent: Message) -> RunState:
+    """Hand a message to a run and wait until it was taken, by its owner or right here when it has none.
+
+    Raises:
+        RefusedError: the run said no, and why.
+        BusyError: the owner did not take it in time.
+    """
+    await kit.store.post(sent)
+    if await is_driven(kit, sent.run):
+        await _await_taken(kit, sent)
+    else:
+        await absorb(kit.store, kit.clock, kit.owner, sent.run, is_alive)
+    entries = await kit.store.read(sent.run)
+    for entry in reversed(entries):
+        event = entry.event
+        if isinstance(event, CommandRefused) and event.message == sent.id:
+            raise RefusedError(f"Not done: {event.reason}.")
+    return fold(sent.run, entries)
+
+
+async def stop_run(kit: Kit, state: RunState, *, task: str, now: bool, wait: bool) -> str:
+    """Stop a run or a task of it, also one whose owner is gone: ``cancelled``, ``accepted`` or ``already-terminal``."""
+    if state.ended or (task in state.tasks and state.tasks[task].status.closed):
+        return "already-terminal"
+    sent = message(kit, state.run, "stop", task=task, now="1" if now else "", source="stop-command")
+    if not await is_driven(kit, state.run):
+        await kit.store.post(sent)
+        journal = await resume_run(kit, state.run, reason="stop")
+        state = await drive(kit, journal, None)
+    else:
+        state = await deliver(kit, sent)
+        while wait and not _stopped(state, task) and await is_driven(kit, state.run):
+            await kit.clock.sleep(0.05)
+            state = fold(state.run, await kit.store.read(state.run, after_seq=state.seq), state)
+    return "cancelled" if _stopped(state, task) else "accepted"
+
+
+def _stopped(state: RunState, task: str) -> bool:
+    return state.ended or (task != "" and state.tasks[task].status.closed)
+
+
+async def _await_taken(kit: Kit, sent: Message) -> None:
+    for _ in range(200):
+        if all(waiting.id != sent.id for waiting in await kit.store.pending(sent.run)):
+            return
+        await kit.clock.sleep(0.025)
+    raise BusyError(f"Run {sent.run} did not take the message within 5 s; it will when it can.")
+
+
+async def repository_of(kit: Kit) -> Repository:
+    """The repository that a project is in."""
+    return await Repository.discover(kit.project)
+
+
+async def prepare_repository(folder: Path) -> None:
+    """Check that ``folder`` is in a usable repository and keep our own folders out of git."""
+    repository = await Repository.discover(folder)
+    await repository.make_state_folders()
+
+
+async def _obey_signals(kit: Kit, actor: Actor) -> None:
+    """Ctrl-C once stops the run, twice at once; a lost terminal or a SIGTERM leaves it to be continued."""
+    asked = False
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number is not signal.SIGINT:
+                actor.shut_down(f"shutdown ({number.name})")
+            elif asked:
+                actor.hurry()
+            else:
+                asked = True
+                await kit.store.post(message(kit, actor.state.run, "stop", source="signal"))
+
+
+def _workspace(kit: Kit, repository: Repository, run: str, policy: RunPolicy) -> Workspace:
+    return GitWorkspace(repository, run, link=policy.worktree_link, copy=policy.worktree_copy)
+
+
+async def _refuse_untrusted(kit: Kit, repository: Repository) -> None:
+    if kit.trusted:
+        return
+    commands = await repository.untrusted_commands()
+    if commands:
+        raise RefusedError(
+            f"This repository's own git configuration would run commands: {', '.join(commands)}.",
+            hint="Look at them with git config --local --list; muster trust allows them.",
+        )
