@@ -137,6 +137,17 @@ class Store(Protocol):
     async def await_pending(self, run: str) -> tuple[Message, ...]:
         """Wait until there is at least one pending message; seen within 50 ms."""
 
+    async def last_good(self, run: str) -> int:
+        """The ``seq`` of the last entry up to which the hash chain of a run holds; 0 if there is none."""
+
+    async def cut_tail(self, run: str, after_seq: int, *, lease: Lease | None = None) -> int:
+        """Take the entries after ``after_seq`` out of a run, keep them aside, and return how many they are.
+
+        Raises:
+            StaleWriterError: the lease is lost.
+            JournalError: there is no entry ``after_seq``.
+        """
+
     async def close(self) -> None:
         """Finish what was begun and let go of the files."""
 

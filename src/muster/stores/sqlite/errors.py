@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ def explain(error: sqlite3.Error, path: Path) -> MusterError:
             return EnvironmentProblem(f"{path} is read-only, nothing was written: {detail}.")
         case sqlite3.SQLITE_IOERR:
             return EnvironmentProblem(f"The disk of {path} fails, nothing was written: {detail}.")
+        case sqlite3.SQLITE_CANTOPEN if not os.access(path.parent, os.W_OK):
+            return EnvironmentProblem(f"{path} cannot be opened for writing: its folder is read-only.")
         case sqlite3.SQLITE_CANTOPEN:
             return EnvironmentProblem(f"{path} cannot be opened: {detail}.", hint="Check its permissions.")
         case sqlite3.SQLITE_NOTADB:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from muster.model.errors import EnvironmentProblem
+from muster.model.errors import EnvironmentProblem, MusterError
 from muster.stores.sqlite import schema
 from muster.stores.sqlite.errors import explained
 
@@ -51,7 +51,7 @@ class Reader:
             if self._stamp is not None:
                 return self._stamp
             return connection.execute("PRAGMA data_version").fetchone()
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, MusterError):
             # Another process is in the way, or the file is in trouble: the next question tells.
             return object()
 

@@ -36,6 +36,7 @@ class SqliteStore:
         # Its own connection, as it is asked on the event loop while the other one reads in a thread.
         self._watch = Watch(Reader(path, read_only=read_only, busy_s=0.0))
         self._writer = Writer(path, busy_s, self._watch.wake)
+        self._closed = False
 
     @classmethod
     async def open(cls, path: Path, *, read_only: bool = False, busy_s: float = 15.0) -> SqliteStore:
@@ -131,6 +132,7 @@ class SqliteStore:
     async def await_pending(self, run: str) -> tuple[Message, ...]:
         """Wait until there is at least one pending message."""
         while True:
+            self._check_open()
             mark = self._watch.mark()
             # Asked here, as a thread would cost more than the answer, after each commit of the run itself.
             if self._watch.reader.ask(lambda connection: queries.has_pending(connection, run)):
@@ -149,16 +151,26 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Finish what was begun and let go of the files."""
+        self._closed = True
         await self._writer.close()
+        # Whoever still waits is told that nothing will come.
+        self._watch.wake()
         with anyio.CancelScope(shield=True):
             async with self._reading:
                 self._reader.close()
+        self._watch.stop()
         self._watch.reader.close()
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"The journal {self._path} is closed.")
+
     async def _write(self, work: Work[T], *, durable: bool) -> T:
+        self._check_open()
         if self._read_only:
             raise EnvironmentProblem(f"{self._path} was opened for reading only.")
         return await self._writer.do(work, durable=durable)
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        self._check_open()
         return await anyio.to_thread.run_sync(self._reader.ask, question, limiter=self._reading)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 
 from muster.stores.sqlite.reader import Reader
 
-# `PRAGMA data_version` costs microseconds; news of other processes are due within 50 ms.
+# News of other processes are due within 50 ms; one look costs some microseconds, however many wait.
 POLL_S = 0.025
 
 
@@ -15,26 +17,46 @@ class Watch:
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
-        self._commits = 0
+        self._version: object = None
+        self._changes = 0
         self._waiting: set[anyio.Event] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
-    def mark(self) -> object:
+    def mark(self) -> int:
         """The present state, to be taken before looking and given to `changed` after."""
-        return (self._commits, self.reader.version())
+        version = self.reader.version()
+        if version != self._version:
+            self._version = version
+            self.wake()
+        return self._changes
 
-    async def changed(self, since: object) -> None:
+    async def changed(self, since: int) -> None:
         """Wait until something was committed after the mark."""
-        while self.mark() == since:
-            event = anyio.Event()
-            self._waiting.add(event)
-            try:
-                with anyio.move_on_after(POLL_S):
-                    await event.wait()
-            finally:
-                self._waiting.discard(event)
+        if self.mark() != since:
+            return
+        event = anyio.Event()
+        self._waiting.add(event)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(POLL_S, self._look)
+        try:
+            await event.wait()
+        finally:
+            self._waiting.discard(event)
+            if not self._waiting:
+                self.stop()
 
     def wake(self) -> None:
         """Tell everybody in this process that something was committed."""
-        self._commits += 1
+        self._changes += 1
         for event in self._waiting:
             event.set()
+
+    def stop(self) -> None:
+        """Look no more, until somebody waits again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(POLL_S, self._look)
+        self.mark()

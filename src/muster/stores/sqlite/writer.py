@@ -74,8 +74,6 @@ class Writer:
         A cancellation waits for the answer, so that the caller always knows
         whether the work was done. Work that raises is rolled back alone.
         """
-        if self._closed:
-            raise RuntimeError(f"The journal {self._path} is closed.")
         loop = asyncio.get_running_loop()
         request = _Request(work, durable, loop.create_future())
         if self._thread is None:
