@@ -27,12 +27,17 @@ def find_project(cwd: Path) -> Path:
 
 
 def load_settings(
-    project: Path | None, *, environ: Mapping[str, str], flags: Mapping[str, tuple[str, Any]] | None = None
+    project: Path | None,
+    *,
+    environ: Mapping[str, str],
+    flags: Mapping[str, tuple[str, Any]] | None = None,
+    trusted: bool | None = None,
 ) -> Resolved:
     """Read all layers and resolve them; ``required()`` of the result refuses what lacks trust.
 
     ``flags`` maps a flag to the setting it stands for and its value, which
     counts as not given when None: ``{"--gates": ("run.gates", "open")}``.
+    Whether the project is ``trusted`` is looked up where nobody says and something needs it.
 
     Raises:
         InputError: a file, variable or flag is wrong; the message names it.
@@ -42,7 +47,7 @@ def load_settings(
     layers = [file_layer(LayerKind.USER, user, f"user file {user}")]
     if project is not None:
         layers.append(file_layer(LayerKind.PROJECT, project / PROJECT_FILE, PROJECT_FILE))
-    resolved = resolve([*layers, *above])
-    if resolved.ignored and project is not None and trust_state(project) is TrustState.TRUSTED:
+    resolved = resolve([*layers, *above], trusted=bool(trusted))
+    if resolved.ignored and trusted is None and project is not None and trust_state(project) is TrustState.TRUSTED:
         return resolve([*layers, *above], trusted=True)
     return resolved

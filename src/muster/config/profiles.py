@@ -14,7 +14,9 @@ from muster.config.places import PROJECT_FOLDER, user_folder
 from muster.config.resolve import LayerKind, Resolved
 from muster.config.settings import AgentSettings
 from muster.model.errors import InputError
-from muster.model.profiles import BUILT_IN_PROFILES, Profile, ProfileChoice, choose_profile, read_profile
+from muster.model.plan import Plan
+from muster.model.profiles import BUILT_IN_PROFILES, Profile, ProfileChoice, read_profile
+from muster.model.profiles import choose_profile as choose
 from muster.model.record import Record
 from muster.model.tiers import ModelTable, merge_tables, read_table, tiers
 
@@ -46,21 +48,27 @@ def load_profiles(project: Path | None, table: ModelTable) -> Profiles:
     return Profiles(profiles=profiles, problems=problems)
 
 
-def run_profile(resolved: Resolved, loaded: Profiles, *, frontmatter: str = "") -> ProfileChoice:
-    """The profile of a run; ``frontmatter`` is the plan's own when a plan is resumed.
+def choose_profile(
+    project: Path | None, *, resolved: Resolved, flag: str | None = None, plan: Plan | None = None
+) -> ProfileChoice:
+    """The profile of a run: of the flag, else of the ``plan`` that is gone on with, else of the settings.
 
     Raises:
         InputError: it is unknown, or a file that would define it is wrong.
     """
+    loaded = load_profiles(project, load_models(resolved.settings.agents.named))
     name, kind = resolved.settings.default_profile, resolved.sources["default_profile"].kind
-    wanted = name if kind is LayerKind.FLAG else frontmatter or name
+    if kind is LayerKind.FLAG:
+        flag = flag or name
+    frontmatter = plan.profile if plan else ""
+    wanted = flag or frontmatter or name
     # Said also where a built-in profile has this name: the file was meant to replace it.
     for file, problem in loaded.problems.items():
         if Path(file).stem == wanted:
             raise InputError(problem)
-    return choose_profile(
+    return choose(
         loaded.profiles,
-        flag=name if kind is LayerKind.FLAG else "",
+        flag=flag or "",
         frontmatter=frontmatter,
         env=name if kind is LayerKind.ENVIRONMENT else "",
         config=name if kind in (LayerKind.USER, LayerKind.PROJECT) else "",

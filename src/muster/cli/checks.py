@@ -1,0 +1,195 @@
+"""What `muster doctor` looks at: each check gives findings with a mending command."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+import resource
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from muster.config.load import find_project, load_settings
+from muster.config.places import PROJECT_FOLDER, state_folder
+from muster.config.profiles import choose_profile, load_models, load_profiles
+from muster.config.trust import TrustState, trust_state
+from muster.model.errors import EnvironmentProblem, MusterError, NotFoundError
+from muster.model.record import Record
+
+MIN_GIT = (2, 38)  # the first with `merge-tree --write-tree`
+MIN_OPEN_FILES = 256
+MIN_DISK_MB = 100
+LOW_DISK_MB = 1024
+
+# Program → how to get it; the first three are the ones to begin with.
+AGENTS = {
+    "claude": "npm install -g @anthropic-ai/claude-code",
+    "codex": "npm install -g @openai/codex",
+    "gemini": "npm install -g @google/gemini-cli",
+    "opencode": "npm install -g opencode-ai",
+    "pi": "npm install -g @earendil-works/pi-coding-agent",
+}
+
+
+class Level(enum.Enum):
+    """How bad a finding is: fail means that runs do not work."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+class Finding(Record, frozen=True):
+    """What a check saw, and one command that mends it."""
+
+    check: str
+    level: Level
+    message: str
+    fix: str = ""
+
+
+def examine(cwd: Path) -> list[Finding]:
+    """All findings for this machine and the project at or above ``cwd``; looks only, changes nothing."""
+    checks: list[tuple[str, Callable[[], Iterator[Finding]]]] = [
+        ("python", _python),
+        ("git", _git),
+        ("path", _path),
+        ("open files", _open_files),
+        ("folders", partial(_folders, [state_folder(), Path(tempfile.gettempdir())])),
+    ]
+    try:
+        project = find_project(cwd)
+    except NotFoundError as error:
+        missing = _finding("repository", Level.WARN, error.message, error.hint)
+        checks += [("repository", lambda: iter([missing]))]
+        checks += [("settings", partial(_settings, None)), ("agents", partial(_agents, None))]
+    else:
+        # Imported here: the first part must work where the rest of the program does not.
+        from muster.cli.project_checks import leftovers, repository, store
+
+        checks += [
+            ("repository", partial(repository, project)),
+            ("settings", partial(_settings, project)),
+            ("store", partial(store, project)),
+            ("disk", partial(_disk, project)),
+            (
+                "folders",
+                partial(_folders, [project / PROJECT_FOLDER / "state", project / PROJECT_FOLDER / "worktrees"]),
+            ),
+            ("leftovers", partial(leftovers, project)),
+            ("agents", partial(_agents, project)),
+        ]
+    return [finding for name, check in checks for finding in _careful(name, check)]
+
+
+def git_version() -> tuple[int, ...]:
+    """The version of the git program on PATH.
+
+    Raises:
+        EnvironmentProblem: there is none that runs.
+    """
+    from muster.process import run_now
+
+    env = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = run_now(["git", "--version"], cwd="/", env=env, timeout_s=10, check=True)
+    found = re.search(rb"(\d+)\.(\d+)(?:\.(\d+))?", done.stdout)
+    if not found:
+        raise EnvironmentProblem(f"git --version says {done.stdout[:80]!r}.")
+    return tuple(int(part) for part in found.groups() if part)
+
+
+def _careful(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except MusterError as error:
+        yield _finding(name, Level.FAIL, error.message, error.hint)
+    except OSError as error:
+        yield _finding(name, Level.FAIL, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+
+
+def _python() -> Iterator[Finding]:
+    yield _finding("python", Level.OK, f"{sys.version.split()[0]} at {sys.executable}")
+
+
+def _git() -> Iterator[Finding]:
+    version = git_version()
+    text = ".".join(map(str, version))
+    if version < MIN_GIT:
+        needed = ".".join(map(str, MIN_GIT))
+        yield _finding(
+            "git", Level.FAIL, f"git {text} is too old; {needed} or newer is needed.", "sudo apt install git"
+        )
+    else:
+        yield _finding("git", Level.OK, f"{text} at {shutil.which('git')}")
+
+
+def _path() -> Iterator[Finding]:
+    parts = os.environ.get("PATH", "").split(os.pathsep)
+    if relative := [part for part in parts if not part.startswith("/")]:
+        # A program of the repository would be started in place of the real one.
+        message = f"PATH holds {relative[0]!r}, which means another folder in every worktree."
+        yield _finding("path", Level.WARN, message, "export PATH with absolute folders only")
+    else:
+        yield _finding("path", Level.OK, f"{len(parts)} folders")
+
+
+def _open_files() -> Iterator[Finding]:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if 0 <= soft < MIN_OPEN_FILES:
+        yield _finding("open files", Level.WARN, f"Only {soft} files may be open at once.", "ulimit -n 1024")
+    else:
+        yield _finding("open files", Level.OK, f"{soft} at once" if soft >= 0 else "no limit")
+
+
+def _folders(folders: list[Path]) -> Iterator[Finding]:
+    for folder in folders:
+        there = next(place for place in (folder, *folder.parents) if place.exists())
+        if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+            yield _finding("folders", Level.OK, f"{folder} can be written")
+        else:
+            yield _finding("folders", Level.FAIL, f"{there} cannot be written.", f"chmod u+rwx '{there}'")
+
+
+def _disk(project: Path) -> Iterator[Finding]:
+    free_mb = shutil.disk_usage(project).free // 1024**2
+    level = Level.FAIL if free_mb < MIN_DISK_MB else Level.WARN if free_mb < LOW_DISK_MB else Level.OK
+    fix = "" if level is Level.OK else "muster gc"
+    yield _finding("disk", level, f"{free_mb:,} MB free where the project is", fix)
+
+
+def _settings(project: Path | None) -> Iterator[Finding]:
+    resolved = load_settings(project, environ=os.environ)
+    for ignored in resolved.ignored:
+        changed = project is not None and trust_state(project) is TrustState.CHANGED
+        why = "it changed since the repository was trusted" if changed else "the repository is not trusted"
+        yield _finding("settings", Level.FAIL, f"{ignored.label}: {ignored.key} is not taken: {why}.", "muster trust")
+    loaded = load_profiles(project, load_models(resolved.settings.agents.named))
+    for problem in loaded.problems.values():
+        yield _finding("settings", Level.WARN, problem, "muster profile lint")
+    choice = choose_profile(project, resolved=resolved)
+    yield _finding("settings", Level.OK, f"profile {choice.profile.name} ({choice.source.value})")
+
+
+def _agents(project: Path | None) -> Iterator[Finding]:
+    found = {name: path for name in AGENTS if (path := shutil.which(name))}
+    for name, path in found.items():
+        yield _finding("agents", Level.OK, f"{name} at {path}")
+    named = load_settings(project, environ=os.environ).settings.agents.named
+    for name, agent in named.items():
+        if agent.command and not shutil.which(agent.command[0]):
+            message = f"{name}: its program {agent.command[0]!r} is not on PATH."
+            yield _finding("agents", Level.WARN, message, f"muster config show agents.{name}")
+    if not found:
+        three = ", ".join(list(AGENTS)[:3])
+        message = (
+            f"No coding agent is installed. Command tasks work without one; to begin with, install one of {three}."
+        )
+        yield _finding("agents", Level.WARN, message, AGENTS["claude"])
+
+
+def _finding(check: str, level: Level, message: str, fix: str = "") -> Finding:
+    return Finding(check=check, level=level, message=message, fix=fix)

@@ -1,0 +1,57 @@
+"""``muster trust``: allow what this repository defines to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muster.cli.output import emit, json_option, table
+
+
+@click.command()
+@click.option("--revoke", is_flag=True, help="Forget that this project was trusted.")
+@click.option("--list", "list_", is_flag=True, help="List all trusted projects.")
+@json_option
+def trust(revoke: bool, list_: bool, as_json: bool) -> None:
+    """Allow what this repository defines to run.
+
+    Commands of agents, hooks, more environment variables and definitions
+    below .muster are taken from a project only after this, and only as long
+    as they stay what they are now.
+    """
+    from muster.config import trust as book
+    from muster.config.load import find_project
+
+    if revoke and list_:
+        raise click.UsageError("--revoke and --list do not go together.")
+    if list_:
+        known = book.trusted_projects()
+        if as_json:
+            emit({"trusted": list(known)})
+            return
+        table(("repository", "project", "since"), [(k.repository, k.prefix, k.at.isoformat()) for k in known])
+        return
+    project = find_project(Path.cwd())
+    if revoke:
+        was = book.revoke(project)
+        if as_json:
+            emit({"project": str(project), "trusted": False, "changed": was})
+        else:
+            click.echo(f"{project} is no longer trusted." if was else f"{project} was not trusted.")
+        return
+    from muster.clock import SystemClock
+
+    before = book.trust_state(project)
+    found = book.contents(project)
+    book.trust(project, SystemClock().now())
+    if as_json:
+        emit({"project": str(project), "trusted": True, "before": before.value, "contents": found})
+        return
+    for name, content in found.items():
+        click.echo(f"  {name}" if name.startswith(".muster/") else f"  {name} = {content}")
+    click.echo(f"{project} is trusted with {_count(len(found))}.")
+
+
+def _count(number: int) -> str:
+    return "nothing yet: it asks for nothing that needs trust" if not number else f"the {number} of these"
