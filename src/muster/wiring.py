@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +22,16 @@ from muster.config.resolve import Resolved
 from muster.config.trust import TrustState, trust_state
 from muster.engine.actor import Actor
 from muster.engine.journal import Journal, load
-from muster.engine.ownership import absorb, begin, resume
+from muster.engine.ownership import absorb, begin, resume, take
 from muster.executors.local import LocalExecutor
-from muster.model.errors import BusyError, InputError, RefusedError
-from muster.model.events import CommandRefused
+from muster.model.errors import BusyError, ConflictError, InputError, RefusedError
+from muster.model.events import CommandRefused, MainMergeStarted, MainUndone
 from muster.model.evolve import fold
 from muster.model.ids import new_id
 from muster.model.messages import Message
 from muster.model.plan import Plan
 from muster.model.policy import RunPolicy
-from muster.model.state import RunState
+from muster.model.state import ENDED, RunState
 from muster.pipeline.artefacts import write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
 from muster.ports import Agent, Approver, Clock, Listener, Owner, Store, Workspace
@@ -84,9 +84,7 @@ def agents() -> dict[str, Agent]:
     return {name: plugins.load("muster.agents", name) for name in plugins.names("muster.agents")}
 
 
-async def start_run(
-    kit: Kit, plan: Plan, *, profile: str | None, listeners: Sequence[Listener] = ()
-) -> Journal:
+async def start_run(kit: Kit, plan: Plan) -> Journal:
     """Accept a plan as a new run that this process owns.
 
     Raises:
@@ -96,29 +94,29 @@ async def start_run(
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
     snapshot = await repository.snapshot()
-    policy = policy_for(kit, plan, profile)
+    policy = policy_for(kit)
     run = new_id(kit.clock.now(), SystemRandom())
     workspace = _workspace(kit, repository, run, policy)
     start_tree = await workspace.tree_of(snapshot.commit)
     tasks = settle_tasks(plan.tasks, policy, agents(), kit.folder(run))
     accepted = accept(plan, policy, snapshot, start_tree)
-    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks, listeners=listeners)
+    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
 
 
-async def restart_run(kit: Kit, old: RunState, *, profile: str | None, listeners: Sequence[Listener] = ()) -> Journal:
+async def restart_run(kit: Kit, old: RunState) -> Journal:
     """A new run for what an ended one left open, on top of the work that it integrated."""
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
-    policy = policy_for(kit, None, profile)
+    policy = policy_for(kit)
     run = new_id(kit.clock.now(), SystemRandom())
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
     settled = settle_tasks(tasks, policy, agents(), kit.folder(run))
-    return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled, listeners=listeners)
+    return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
 
 
-async def resume_run(kit: Kit, run: str, *, reason: str, listeners: Sequence[Listener] = ()) -> Journal:
+async def resume_run(kit: Kit, run: str, *, reason: str) -> Journal:
     """Take over a run that nobody drives."""
-    return await resume(kit.store, kit.clock, kit.owner, run, is_alive, reason=reason, listeners=listeners)
+    return await resume(kit.store, kit.clock, kit.owner, run, is_alive, reason=reason)
 
 
 async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners: Iterable[Listener] = ()) -> RunState:
@@ -160,10 +158,9 @@ def write_artefacts(kit: Kit, state: RunState) -> Path:
     return place
 
 
-def policy_for(kit: Kit, plan: Plan | None, profile: str | None) -> RunPolicy:
-    """What the settings, the plan and the flags say about a run."""
-    choice = choose_profile(kit.project, flag=profile, plan=plan, resolved=kit.resolved, environ=os.environ)
-    return run_policy(kit.resolved.settings, choice)
+def policy_for(kit: Kit) -> RunPolicy:
+    """What files, environment and flags say about a new run."""
+    return run_policy(kit.resolved.settings, choose_profile(kit.project, resolved=kit.resolved))
 
 
 async def find_run(store: Store, wanted: str) -> str:
@@ -258,6 +255,50 @@ async def _await_taken(kit: Kit, sent: Message) -> None:
     raise BusyError(f"Run {sent.run} did not take the message within 5 s; it will when it can.")
 
 
+async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
+    """Put the branch back where it was before the run's merge, and write that down.
+
+    Raises:
+        InputError: the run has merged nothing, or it was undone already.
+        ConflictError: the branch has moved since, or its working tree is not clean.
+    """
+    merged = state.main_started
+    if merged is None or not state.main_commit:
+        raise InputError(f"Run {state.run} has merged nothing that could be undone.")
+    if state.undone:
+        raise InputError(f"Run {state.run} was undone already.")
+    repository = await Repository.discover(kit.project)
+    main = await repository.undo(state.run, merged.target, merged.commit, merged.before)
+    if main.reason:
+        raise ConflictError(f"Not undone: {main.reason}.", hint=main.hint)
+    lease = await take(kit.store, kit.clock, kit.owner, state.run, is_alive)
+    try:
+        by = os.environ.get("USER") or "operator"
+        undone = MainUndone(target=merged.target, before=merged.commit, after=merged.before, by=by)
+        await Journal(kit.store, kit.clock, state, lease).append([undone])
+    finally:
+        await kit.store.release(lease)
+    return merged
+
+
+async def collect_garbage(kit: Kit, *, dry_run: bool) -> list[str]:
+    """Remove the worktrees of runs that have ended or that the store does not know; returns their folders."""
+    repository = await Repository.discover(kit.project)
+    folder = kit.project / ".muster" / "worktrees"
+    found = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
+    open_runs = {head.run for head in await kit.store.runs() if head.state not in ENDED}
+    leftovers = [place for place in found if place.name not in open_runs]
+    for place in leftovers:
+        if not dry_run:
+            await GitWorkspace(repository, place.name, clock=kit.clock).close()
+    return [str(place.relative_to(kit.project)) for place in leftovers]
+
+
+async def find_repository(folder: Path) -> Repository:
+    """The repository around a folder."""
+    return await Repository.discover(folder)
+
+
 async def repository_of(kit: Kit) -> Repository:
     """The repository that a project is in."""
     return await Repository.discover(kit.project)
@@ -284,13 +325,13 @@ async def _obey_signals(kit: Kit, actor: Actor) -> None:
 
 
 def _workspace(kit: Kit, repository: Repository, run: str, policy: RunPolicy) -> Workspace:
-    return GitWorkspace(repository, run, link=policy.worktree_link, copy=policy.worktree_copy)
+    return GitWorkspace(repository, run, link=policy.worktree_link, copy=policy.worktree_copy, clock=kit.clock)
 
 
 async def _refuse_untrusted(kit: Kit, repository: Repository) -> None:
     if kit.trusted:
         return
-    commands = await repository.untrusted_commands()
+    commands = await repository.untrusted_commands(hooks=kit.resolved.settings.git.hooks)
     if commands:
         raise RefusedError(
             f"This repository's own git configuration would run commands: {', '.join(commands)}.",

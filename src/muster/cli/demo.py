@@ -38,7 +38,7 @@ async def _demo(folder: Path, ask: bool, as_json: bool) -> int:
     if output.for_people:
         click.echo(f"A repository with one commit is in {folder}; the work is done by commands and scripted agents.")
     async with open_project(folder) as kit:
-        journal = await start_run(kit, read_plan(folder, path=plan, slug=None), profile=None)
+        journal = await start_run(kit, read_plan(folder, path=plan, slug=None))
         approver = None if ask else _DemoApprover(tell=output.for_people)
         code = await drive_and_tell(kit, journal, output, interactive=ask, approver=approver)
     if output.for_people:

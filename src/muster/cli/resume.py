@@ -53,12 +53,12 @@ async def go_on(wanted: str, yes: bool, interactive: bool, profile: str | None, 
     from muster.reports.views import status_of
     from muster.wiring import is_driven, load_run, open_project, restart_run, resume_run
 
-    async with open_project(Path.cwd()) as kit:
+    async with open_project(Path.cwd(), {"--profile": ("default_profile", profile)}) as kit:
         state = await load_run(kit, wanted)
         if state.ended:
             if output.for_people:
                 click.echo(f"Run {state.run} has ended ({status_of(state, False)}); its open tasks get a new run.")
-            journal = await restart_run(kit, state, profile=profile)
+            journal = await restart_run(kit, state)
         else:
             status = status_of(state, await is_driven(kit, state.run))
             auto = kit.resolved.settings.reliability.auto_recover

@@ -55,16 +55,16 @@ def run(
         "--gates": ("run.gates", gates),
         "--schedule": ("run.schedule", schedule),
         "--max-parallel": ("run.max_parallel", max_parallel),
+        "--profile": ("default_profile", profile),
     }
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
-    ctx.exit(anyio.run(_run, plan_path, slug, flags, profile, dry_run, not no_input, output))
+    ctx.exit(anyio.run(_run, plan_path, slug, flags, dry_run, not no_input, output))
 
 
 async def _run(
     plan_path: Path | None,
     slug: str | None,
     flags: Flags,
-    profile: str | None,
     dry_run: bool,
     interactive: bool,
     output: Output,
@@ -78,7 +78,7 @@ async def _run(
         if dry_run:
             from muster.cli.dry_run import show
 
-            show(plan, policy_for(kit, plan, profile), as_json=output.as_json)
+            show(plan, policy_for(kit), as_json=output.as_json)
             return 0
-        journal = await start_run(kit, plan, profile=profile)
+        journal = await start_run(kit, plan)
         return await drive_and_tell(kit, journal, output, interactive=interactive)

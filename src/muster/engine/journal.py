@@ -17,10 +17,10 @@ from muster.ports import Clock, Lease, Listener, Store
 class Journal:
     """Appends to one run under one lease; what nothing acts upon waits for the next append."""
 
-    def __init__(self, store: Store, clock: Clock, state: RunState, lease: Lease, listeners: Sequence[Listener]) -> None:
+    def __init__(self, store: Store, clock: Clock, state: RunState, lease: Lease) -> None:
         self._store = store
         self._clock = clock
-        self._listeners = listeners
+        self._listeners: tuple[Listener, ...] = ()
         self._chatter: list[Draft] = []
         self.state = state
         self.lease = lease

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 from muster.engine.actor import LEASE_TTL_S
 from muster.engine.journal import Journal, load
@@ -13,7 +13,7 @@ from muster.model.messages import respond
 from muster.model.plan import Task
 from muster.model.state import ENDED, RunState, initial
 from muster.model.steps import Write
-from muster.ports import Clock, Lease, Listener, Owner, Store
+from muster.ports import Clock, Lease, Owner, Store
 
 IsAlive = Callable[[int, float], bool]
 
@@ -26,15 +26,13 @@ async def begin(
     accepted: ev.PlanAccepted,
     tasks: Iterable[Task],
     *,
-    notes: Sequence[ev.Event] = (),
     channel: str = "cli",
-    listeners: Sequence[Listener] = (),
 ) -> Journal:
     """Write the first entries of a new run and own it."""
     lease = await store.acquire(run, owner, clock.now(), LEASE_TTL_S)
-    journal = Journal(store, clock, initial(run), lease, listeners)
+    journal = Journal(store, clock, initial(run), lease)
     started = ev.RunStateChanged(state="start", run_id=run, channel=channel)
-    await journal.append([started, accepted, *(ev.TaskPlanned(task=task) for task in tasks), *notes])
+    await journal.append([started, accepted, *(ev.TaskPlanned(task=task) for task in tasks)])
     return journal
 
 
@@ -46,7 +44,6 @@ async def resume(
     is_alive: IsAlive,
     *,
     reason: str,
-    listeners: Sequence[Listener] = (),
 ) -> Journal:
     """Take over a run that nobody drives and say so in its journal.
 
@@ -59,7 +56,7 @@ async def resume(
         state = await load(store, run)
         if state.ended:
             raise MusterError(f"Run {run} has ended: {state.state}.")
-        journal = Journal(store, clock, state, lease, listeners)
+        journal = Journal(store, clock, state, lease)
         await journal.append([ev.RunResumed(from_seq=state.seq, reason=reason)])
     except BaseException:
         await store.release(lease)
@@ -74,7 +71,7 @@ async def absorb(store: Store, clock: Clock, owner: Owner, run: str, is_alive: I
     """
     lease = await take(store, clock, owner, run, is_alive)
     try:
-        journal = Journal(store, clock, await load(store, run), lease, ())
+        journal = Journal(store, clock, await load(store, run), lease)
         for message in await store.pending(run):
             await journal.append(respond(journal.state, message), consumed=(message.id,))
         for step in decide(journal.state, clock.now()):

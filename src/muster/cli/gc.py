@@ -1,0 +1,33 @@
+"""``muster gc``: remove leftovers of runs that have ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muster.cli.output import emit, json_option
+
+
+@click.command()
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be removed.")
+@json_option
+def gc(dry_run: bool, as_json: bool) -> None:
+    """Remove worktrees of ended runs; what they hold is salvaged first. Journals, refs and reports stay."""
+    import anyio
+
+    removed = anyio.run(_gc, dry_run)
+    if as_json:
+        emit({"removed": removed, "dry_run": dry_run})
+        return
+    for name in removed:
+        click.echo(f"{'would remove' if dry_run else 'removed'} {name}")
+    if not removed:
+        click.echo("Nothing to remove.")
+
+
+async def _gc(dry_run: bool) -> list[str]:
+    from muster.wiring import collect_garbage, open_project
+
+    async with open_project(Path.cwd()) as kit:
+        return await collect_garbage(kit, dry_run=dry_run)

@@ -1,0 +1,37 @@
+"""``muster undo``: put the branch back where it was before a run's merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from muster.cli.output import emit, json_option
+
+
+@click.command()
+@click.argument("run", default="@last")
+@json_option
+def undo(run: str, as_json: bool) -> None:
+    """Take the merge of RUN back, if nobody has moved the branch since. The work stays under refs/muster/."""
+    import anyio
+
+    result = anyio.run(_undo, run)
+    if as_json:
+        emit(result)
+    else:
+        click.echo(f"{result['branch']} is back at {result['commit'][:9]}; the work stays at {result['kept']}.")
+
+
+async def _undo(wanted: str) -> dict[str, str]:
+    from muster.wiring import load_run, open_project, undo_run
+
+    async with open_project(Path.cwd()) as kit:
+        state = await load_run(kit, wanted)
+        started = await undo_run(kit, state)
+        return {
+            "run": state.run,
+            "branch": started.target.removeprefix("refs/heads/"),
+            "commit": started.before,
+            "kept": f"refs/muster/{state.run}/integration",
+        }
