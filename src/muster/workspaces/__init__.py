@@ -1,1 +1,1 @@
-"""Where an attempt works: preparing, saving, merging and disposing of worktrees."""
+"""Git: folders for tasks to work in, commits, merges, and the care for what is the user's."""

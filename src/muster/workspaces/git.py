@@ -1,0 +1,154 @@
+"""The one way to call git: with its own environment, and nothing that the repository could start."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from muster import process
+from muster.model.errors import EnvironmentProblem, MusterError
+from muster.process import Completed
+
+# What git and the programs that the *user* configured (filters, an askpass) need; no GIT_* comes in from outside.
+_ALLOWED = ("PATH", "HOME", "XDG_CONFIG_HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
+_FIXED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_EDITOR": "false",
+    "LC_ALL": "C",
+}
+_SETTINGS = (
+    "core.fsmonitor=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "commit.gpgSign=false",
+    "core.quotePath=false",
+    "core.safecrlf=false",
+    "submodule.recurse=false",
+    "advice.detachedHead=false",
+    "advice.addEmbeddedRepo=false",
+    "i18n.commitEncoding=UTF-8",
+    "i18n.logOutputEncoding=UTF-8",
+    "log.showSignature=false",
+    "merge.verifySignatures=false",
+    "color.ui=false",
+)
+_NO_HOOKS = "core.hooksPath=/dev/null"
+# Only in folders that are ours: always whole trees, and no trust in anything but all of a file's stat data.
+_OWN_FOLDER = (
+    "core.sparseCheckout=false",
+    "core.checkStat=default",
+    "core.trustctime=true",
+    "core.untrackedCache=false",
+)
+_MACHINE = (
+    ("No space left on device", "the disk is full"),
+    ("Read-only file system", "the file system is read-only"),
+    ("Permission denied", "a file may not be written or read"),
+    ("Disk quota exceeded", "the disk quota is used up"),
+    ("Input/output error", "the disk is failing"),
+)
+
+
+class GitError(MusterError):
+    """Git said no, in a way that nobody expected."""
+
+    code = "git"
+
+    def __init__(self, args: Collection[str], completed: Completed) -> None:
+        self.completed = completed
+        self.said = completed.stderr.decode(errors="replace").strip()
+        super().__init__(f"git {' '.join(args)[:200]} failed with {completed.code}: {self.said[-2000:]}")
+
+
+class Git:
+    """Calls git in one repository; ``calls`` counts the processes of all that were derived from the same one."""
+
+    def __init__(self, root: Path, *, environ: Mapping[str, str] | None = None) -> None:
+        outside = os.environ if environ is None else environ
+        self.root = root
+        self.calls: dict[str, int] = {}
+        self._env = {name: outside[name] for name in _ALLOWED if name in outside} | _FIXED
+        self._settings: tuple[str, ...] = _SETTINGS
+
+    def at(self, folder: Path, admin: Path) -> Git:
+        """The same for a linked worktree, whatever its ``.git`` file or its configuration say about places."""
+        git = Git(folder, environ={})
+        git.calls = self.calls
+        git._env = {**self._env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(folder)}
+        git._settings = (*_SETTINGS, *_OWN_FOLDER)
+        return git
+
+    def ours(self) -> Git:
+        """The same for making folders that are ours: always whole trees."""
+        git = self.elsewhere(self.root)
+        git._settings = (*_SETTINGS, *_OWN_FOLDER)
+        return git
+
+    def elsewhere(self, folder: Path) -> Git:
+        """The same in another folder of the user's."""
+        git = Git(folder, environ={})
+        git.calls, git._env = self.calls, self._env
+        return git
+
+    def bare(self, common: Path) -> Git:
+        """The same in the repository's own folder, without any work tree."""
+        git = Git(common, environ={})
+        git.calls = self.calls
+        git._env = {**self._env, "GIT_DIR": str(common)}
+        git._settings = (*_SETTINGS, "core.bare=true")
+        return git
+
+    async def __call__(
+        self,
+        *args: str,
+        stdin: bytes = b"",
+        index: Path | None = None,
+        cwd: Path | None = None,
+        check: bool = True,
+        env: Mapping[str, str] | None = None,
+        hooks: bool = False,
+        timeout_s: float | None = None,
+    ) -> Completed:
+        """Run one git command; ``hooks`` lets the user's hooks run.
+
+        Raises:
+            GitError: it ended with another code than 0, if ``check``.
+            EnvironmentProblem: git is missing, or the machine said no.
+        """
+        settings = self._settings if hooks else (*self._settings, _NO_HOOKS)
+        argv = ["git", *(part for setting in settings for part in ("-c", setting)), *args]
+        environment = {**self._env, **(env or {})}
+        if index is not None:
+            environment["GIT_INDEX_FILE"] = str(index)
+        self.calls[args[0]] = self.calls.get(args[0], 0) + 1
+        done = await process.run(argv, cwd=cwd or self.root, env=environment, stdin=stdin, timeout_s=timeout_s)
+        if check and done.code != 0:
+            raise problem(args, done)
+        return done
+
+    async def text(self, *args: str, stdin: bytes = b"") -> str:
+        """What a command prints, without the last newline."""
+        done = await self(*args, stdin=stdin)
+        return done.stdout.decode(errors="surrogateescape").removesuffix("\n")
+
+
+def problem(args: Collection[str], done: Completed) -> MusterError:
+    """The error for a failed command: the machine's when it is the machine's."""
+    error = GitError(args, done)
+    if "dubious ownership" in error.said:
+        return EnvironmentProblem(
+            "Git does not trust this repository, because another user owns it.",
+            hint=next((line.strip() for line in error.said.splitlines() if "safe.directory" in line), ""),
+        )
+    for words, meaning in _MACHINE:
+        if words in error.said:
+            return EnvironmentProblem(f"Git cannot go on, {meaning}: {error.said[-300:]}")
+    if "git-lfs" in error.said or "filter 'lfs' failed" in error.said:
+        return EnvironmentProblem(
+            f"A file needs git-lfs, which does not work here: {error.said[-300:]}", hint="Install git-lfs."
+        )
+    return error

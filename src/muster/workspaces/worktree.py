@@ -1,0 +1,254 @@
+"""One linked worktree of ours, as files: its folder, git's notes on it, and who works in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from muster.model.errors import ConflictError
+from muster.model.record import Record
+from muster.workspaces.git import Git
+
+_TENANT = "muster.json"
+# What git keeps for a worktree in which nothing is going on (gitrepository-layout(5)).
+_PLAIN = frozenset({"HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "commondir", "gitdir", "index", "logs", "refs", _TENANT})
+_OBJECT = re.compile(rb"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
+_NOTES_WITH_COMMITS = ("*HEAD", "logs/HEAD", "refs/**/*", "rebase-*/*", "sequencer/*", "AUTO_MERGE")
+_NOTE_LIMIT = 1 << 20
+
+FileMark = tuple[int, int, int, int]
+
+
+class Tenant(Record, frozen=True):
+    """Which attempt works in a worktree; kept beside git's own notes, so that it survives us."""
+
+    run: str
+    task: str
+    attempt: int
+    base: str
+
+
+class Worktree:
+    """A folder, its administrative folder in the repository, and what is known of both.
+
+    ``head`` is the commit it was last put at, ``placeholders`` are the empty
+    folders that belong to it, for submodules. ``litter`` are the files without
+    worth that are known to be in it; None when it has to be looked at again.
+    ``safe`` are commits that a ref is known to keep.
+    """
+
+    def __init__(self, folder: Path, admin: Path, git: Git) -> None:
+        self.folder = folder
+        self.admin = admin
+        self.git = git.at(folder, admin)
+        self.head = ""
+        self.litter: tuple[bytes, ...] | None = None
+        self.known_index: FileMark | None = None
+        self.placeholders: frozenset[str] = frozenset()
+        self.safe: frozenset[str] = frozenset()
+        self._main = git
+        self._config = _read(admin / "config.worktree")
+
+    # Who works here
+
+    def tenant(self) -> Tenant | None:
+        """The attempt this folder was given to, if any."""
+        try:
+            return msgspec.json.decode((self.admin / _TENANT).read_bytes(), type=Tenant)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def let(self, tenant: Tenant | None) -> None:
+        """Write down who works here."""
+        note = self.admin / _TENANT
+        if tenant is None:
+            note.unlink(missing_ok=True)
+        else:
+            write_whole(note, msgspec.json.encode(tenant))
+
+    # What git notes
+
+    def index_mark(self) -> FileMark | None:
+        """Changes when anybody writes the index."""
+        return mark(self.admin / "index")
+
+    def objects_noted(self) -> frozenset[str]:
+        """Every object id in git's notes on this worktree: where HEAD has been, what a rebase put aside."""
+        found: set[bytes] = set()
+        for pattern in _NOTES_WITH_COMMITS:
+            for note in self.admin.glob(pattern):
+                if note.is_file() and not note.is_symlink():
+                    with note.open("rb") as file:
+                        found.update(_OBJECT.findall(file.read(_NOTE_LIMIT)))
+        return frozenset(oid.decode() for oid in found if oid.strip(b"0"))
+
+    def head_is(self, commit: str) -> bool:
+        """Whether HEAD is detached at this commit."""
+        return _read(self.admin / "HEAD").strip() == commit.encode()
+
+    def mend(self) -> None:
+        """Put the way back to the repository into place when a task removed it, and drop stale locks.
+
+        Raises:
+            ConflictError: the folder is gone, or is a repository of its own now.
+        """
+        link, there = self.folder / ".git", f"gitdir: {self.admin}\n".encode()
+        if not self.folder.is_dir() or self.folder.is_symlink():
+            raise ConflictError(f"The worktree {self.folder} is gone: something removed it.")
+        if link.is_dir() and not link.is_symlink():
+            raise ConflictError(f"The worktree {self.folder} was made a repository of its own; it is left as it is.")
+        if link.is_symlink() or _read(link) != there:
+            link.unlink(missing_ok=True)
+            link.write_bytes(there)
+        for lock in self.admin.glob("*.lock"):
+            # Whoever held it is gone: no process of an attempt outlives it.
+            lock.unlink(missing_ok=True)
+
+    def exists(self) -> bool:
+        """Whether there is anything at its place."""
+        return os.path.lexists(self.folder)
+
+    # Use for the next one
+
+    def reusable(self) -> bool:
+        """Whether nothing but files may distinguish this worktree from a new one."""
+        names = {entry.name for entry in os.scandir(self.admin)} - {"config.worktree"}
+        refs = self.admin / "refs"
+        return (
+            names <= _PLAIN
+            and _read(self.admin / "config.worktree") == self._config
+            and not any(path.is_file() for path in refs.rglob("*"))
+            and _read(self.folder / ".git") == f"gitdir: {self.admin}\n".encode()
+        )
+
+    def forget(self) -> None:
+        """Clear what git noted about the last use."""
+        for name in ("ORIG_HEAD", "COMMIT_EDITMSG"):
+            (self.admin / name).unlink(missing_ok=True)
+        log = self.admin / "logs" / "HEAD"
+        if log.exists():
+            log.write_bytes(b"")
+
+    def move(self, folder: Path) -> None:
+        """Give the folder another name; git learns it from its own note, as it does in `git worktree move`."""
+        self.folder.rename(folder)
+        write_whole(self.admin / "gitdir", os.fsencode(folder / ".git") + b"\n")
+        self.folder = folder
+        self.git = self._main.at(folder, self.admin)
+
+    def remove(self) -> None:
+        """Delete the folder and git's notes on it, whatever state they are in."""
+        remove_tree(self.folder)
+        remove_tree(self.admin)
+
+    def delete(self, paths: Iterable[bytes]) -> None:
+        """Delete files and folders in the worktree; links are not followed."""
+        for path in paths:
+            remove_tree(self.folder / os.fsdecode(path.rstrip(b"/")))
+
+    def empty_folders(self) -> tuple[str, ...]:
+        """Folders that git does not see because nothing is in them, the innermost first, relative to this one."""
+        found: list[str] = []
+        gone: set[str] = set()
+        for folder, folders, files in os.walk(self.folder, topdown=False):
+            if not files and all(f"{folder}/{name}" in gone for name in folders):
+                gone.add(folder)
+                found.append(os.path.relpath(folder, self.folder))
+        return tuple(found)
+
+    def settle(self, commit: str) -> None:
+        """Remember the state right after git put the worktree at a commit."""
+        self.head = commit
+        self.known_index = self.index_mark()
+        self.placeholders = frozenset(self.empty_folders())
+
+    def tidy(self) -> bool:
+        """Delete what is known to be left; False when the worktree may still differ from a new one."""
+        if self.litter is None or not self.reusable() or not self.head_is(self.head):
+            return False
+        self.delete(self.litter)
+        for empty in self.empty_folders():
+            if empty not in self.placeholders:
+                (self.folder / empty).rmdir()
+        self.forget()
+        self.let(None)
+        self.litter = None
+        return True
+
+    def attributes(self) -> frozenset[tuple[str, FileMark | None]]:
+        """Every .gitattributes in the folder: where they differ, files that are equal in git may not be on disk."""
+        return frozenset(
+            (folder, mark(Path(folder) / ".gitattributes"))
+            for folder, _, files in os.walk(self.folder)
+            if ".gitattributes" in files
+        )
+
+
+def admin_of(folder: Path, common: Path) -> Path | None:
+    """Where git keeps its notes on a linked worktree, by its own pointer or, if that is gone, by git's."""
+    link = _read(folder / ".git")
+    if link.startswith(b"gitdir: "):
+        admin = Path(os.fsdecode(link.removeprefix(b"gitdir: ").rstrip(b"\n")))
+        if admin.parent == common / "worktrees" and admin.is_dir():
+            return admin
+    for admin, path in linked(common):
+        if path == folder:
+            return admin
+    return None
+
+
+def linked(common: Path) -> Iterator[tuple[Path, Path]]:
+    """The administrative folder and the folder of every linked worktree."""
+    for note in sorted((common / "worktrees").glob("*/gitdir")):
+        yield note.parent, Path(os.fsdecode(_read(note).rstrip(b"\n"))).parent
+
+
+def mark(path: Path) -> FileMark | None:
+    """Inode, size and times: equal when nobody wrote the file."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace a file in one step."""
+    beside = path.with_name(f".{path.name}.muster")
+    beside.write_bytes(content)
+    beside.replace(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a file or a folder with all in it, also what was made read-only; nothing happens when it is gone."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(mode):
+        path.unlink(missing_ok=True)
+        return
+
+    def open_up(_function: Callable[..., object], name: str, _error: object) -> None:
+        stuck = Path(name)
+        stuck.parent.chmod(0o700)
+        if stuck.is_dir() and not stuck.is_symlink():
+            stuck.chmod(0o700)
+            shutil.rmtree(stuck)
+        else:
+            stuck.unlink(missing_ok=True)
+
+    shutil.rmtree(path, onerror=open_up)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
