@@ -263,8 +263,12 @@ class Workspace(Protocol):
     async def salvage(self, task: str, attempt: int) -> Salvage | None:
         """Save what the task's folder holds and no ref reaches; None when there is nothing to save."""
 
-    async def dispose(self, task: str) -> None:
-        """Give the task's folder back. Its work must be reachable or salvaged."""
+    async def dispose(self, task: str, *, untouched: bool = False) -> None:
+        """Give the task's folder back. Its work must be reachable or salvaged.
+
+        ``untouched`` promises that nothing ran in the folder since `collect`,
+        so that what collect saw still holds and needs no second look.
+        """
 
     async def main_state(self, target: str) -> MainState:
         """Look at the user's branch: where it is and whether it may be moved in place."""
