@@ -296,7 +296,7 @@ def test_doctor_finds_processes_of_a_run_that_nobody_drives(
     assert findings(out, "store") == [("ok", "1 runs can be read", "")]
 
 
-@pytest.mark.parametrize(("state", "level"), [("complete", "warn"), ("start", "ok")])
+@pytest.mark.parametrize(("state", "level"), [("complete", "warn"), ("error", "warn"), ("start", "ok")])
 def test_doctor_finds_worktrees_of_runs_that_are_over(project: Path, muster: Muster, state: str, level: str) -> None:
     anyio.run(partial(record_a_run, project, driven=False, state=state))
     (project / ".muster/worktrees/01r").mkdir(parents=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import re
 import resource
@@ -13,12 +12,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+from muster.cli.findings import Finding, Level
 from muster.config.load import find_project, load_settings
 from muster.config.places import PROJECT_FOLDER, state_folder
 from muster.config.profiles import choose_profile, load_models, load_profiles
 from muster.config.trust import TrustState, trust_state
 from muster.model.errors import EnvironmentProblem, MusterError, NotFoundError
-from muster.model.record import Record
 
 MIN_GIT = (2, 38)  # the first with `merge-tree --write-tree`
 MIN_OPEN_FILES = 256
@@ -33,23 +32,6 @@ AGENTS = {
     "opencode": "npm install -g opencode-ai",
     "pi": "npm install -g @earendil-works/pi-coding-agent",
 }
-
-
-class Level(enum.Enum):
-    """How bad a finding is: fail means that runs do not work."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-class Finding(Record, frozen=True):
-    """What a check saw, and one command that mends it."""
-
-    check: str
-    level: Level
-    message: str
-    fix: str = ""
 
 
 def examine(cwd: Path) -> list[Finding]:

@@ -20,7 +20,8 @@ def doctor(as_json: bool) -> int:
     Nothing is changed. The exit code is 8 when something would keep a run
     from working.
     """
-    from muster.cli.checks import Level, examine
+    from muster.cli.checks import examine
+    from muster.cli.findings import Level
 
     findings = examine(Path.cwd())
     failed = sum(finding.level is Level.FAIL for finding in findings)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import anyio
 
-from muster.cli.checks import Finding, Level
+from muster.cli.findings import Finding, Level
 from muster.config.places import PROJECT_FOLDER
 from muster.ports import RunHead
 
-OVER = frozenset({"complete", "cancelled", "failed"})
+OVER = frozenset({"complete", "cancelled", "error"})
 
 
 def repository(project: Path) -> Iterator[Finding]:
