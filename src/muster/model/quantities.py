@@ -1,0 +1,134 @@
+"""Durations, money and sizes as people write them, and back."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+DURATION_FORMS = "a duration such as 90s, 30m, 1h30m, 1.5h, 2d or plain seconds"
+MONEY_FORMS = 'an amount in US dollars such as "2 usd", "$2" or 2.50'
+SIZE_FORMS = "a size such as 512 MiB, 10 MB, 1.5 GiB or plain bytes"
+
+# More digits than any real quantity needs, few enough that no conversion overflows.
+_MAX_CHARS = 40
+
+_NUMBER = r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)"
+_PART = re.compile(rf"({_NUMBER}) ?(ms|s|m|h|d)")
+_DURATION = re.compile(rf"(?:{_NUMBER} ?(?:ms|s|m|h|d) ?)+")
+_PLAIN = re.compile(_NUMBER)
+_MONEY = re.compile(rf"\$ ?({_NUMBER})|({_NUMBER})(?: ?(?:usd|\$))?")
+_SIZE = re.compile(rf"({_NUMBER}) ?([kmgt]i?b?|b)?")
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration as seconds.
+
+    >>> [parse_duration(text) for text in ("30m", "1h30m", "90s", "1.5h", "45", "1h 30m", "250ms")]
+    [1800.0, 5400.0, 90.0, 5400.0, 45.0, 5400.0, 0.25]
+    >>> parse_duration("soon")
+    Traceback (most recent call last):
+    ValueError: 'soon' is not a duration such as 90s, 30m, 1h30m, 1.5h, 2d or plain seconds
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    cleaned = _cleaned(text)
+    if _PLAIN.fullmatch(cleaned):
+        return float(cleaned)
+    if not _DURATION.fullmatch(cleaned):
+        raise ValueError(f"{_shown(text)} is not {DURATION_FORMS}")
+    return float(sum(Decimal(number) * _SECONDS[unit] for number, unit in _PART.findall(cleaned)))
+
+
+def format_duration(seconds: float) -> str:
+    """Write seconds so that `parse_duration` reads exactly the same number.
+
+    >>> [format_duration(seconds) for seconds in (1800, 5400, 90, 0.25, 0, 90061)]
+    ['30m', '1h30m', '1m30s', '0.25s', '0s', '1d1h1m1s']
+    """
+    if seconds != int(seconds):
+        return f"{_plain(seconds)}s"
+    parts, rest = [], int(seconds)
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, rest = divmod(rest, length)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def parse_money(text: str) -> float:
+    """Read an amount in US dollars.
+
+    >>> [parse_money(text) for text in ("2 usd", "$2", "2.50", "0.5USD", "3$")]
+    [2.0, 2.0, 2.5, 0.5, 3.0]
+    >>> parse_money("2 eur")
+    Traceback (most recent call last):
+    ValueError: '2 eur' is not an amount in US dollars such as "2 usd", "$2" or 2.50
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    match = _MONEY.fullmatch(_cleaned(text))
+    if match is None:
+        raise ValueError(f"{_shown(text)} is not {MONEY_FORMS}")
+    return float(match[1] or match[2])
+
+
+def format_money(usd: float) -> str:
+    """Write an amount so that `parse_money` reads exactly the same number.
+
+    >>> [format_money(usd) for usd in (2, 2.5, 0.0001)]
+    ['2 usd', '2.50 usd', '0.0001 usd']
+    """
+    if usd == int(usd):
+        return f"{int(usd)} usd"
+    cents = f"{usd:.2f}"
+    return f"{cents if float(cents) == usd else _plain(usd)} usd"
+
+
+def parse_size(text: str) -> int:
+    """Read a number of bytes; KiB, MiB, … count in 1024, kB, MB, … in 1000.
+
+    >>> [parse_size(text) for text in ("512 MiB", "10 MB", "1.5k", "42", "7B")]
+    [536870912, 10000000, 1500, 42, 7]
+    >>> parse_size("big")
+    Traceback (most recent call last):
+    ValueError: 'big' is not a size such as 512 MiB, 10 MB, 1.5 GiB or plain bytes
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    match = _SIZE.fullmatch(_cleaned(text))
+    if match is None:
+        raise ValueError(f"{_shown(text)} is not {SIZE_FORMS}")
+    unit = match[2] or "b"
+    power = "bkmgt".index(unit[0])
+    return int(Decimal(match[1]) * (1024 if "i" in unit else 1000) ** power)
+
+
+def format_size(size: int) -> str:
+    """Write a number of bytes for people, rounded to a tenth.
+
+    >>> [format_size(size) for size in (0, 1023, 1536, 10_485_760)]
+    ['0 B', '1023 B', '1.5 KiB', '10 MiB']
+    """
+    value, power = float(size), 0
+    while value >= 1024 and power < len(_UNITS) - 1:
+        value, power = value / 1024, power + 1
+    return f"{value:.1f}".removesuffix(".0") + f" {_UNITS[power]}"
+
+
+def _cleaned(text: str) -> str:
+    stripped = text.strip()
+    return stripped.lower() if len(stripped) <= _MAX_CHARS else ""
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= _MAX_CHARS else text[:_MAX_CHARS] + "…")
+
+
+def _plain(number: float) -> str:
+    """The shortest decimal that reads back as the same number, never with an exponent."""
+    return format(Decimal(repr(float(number))), "f")
