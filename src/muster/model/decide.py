@@ -18,6 +18,8 @@ from muster.model.verification import missing_checks, wave_receipts
 # More merges waiting than this per slot means that starting more work would only make worktrees pile up.
 MERGE_BACKLOG_PER_SLOT = 2
 MAX_INTERRUPTIONS = 10
+# No provider's window is longer than a month; a date beyond it is a mistake that would never end.
+MAX_DELAY_MS = 31 * 24 * 3600 * 1000
 _ASKED_AFTER = frozenset(
     {Cause.AUDIT, Cause.EMPTY_RESULT, Cause.WROTE_WHILE_READ_ONLY, Cause.HOOK, Cause.CONFLICT, Cause.BROKE_INTEGRATION}
 )
@@ -34,7 +36,7 @@ def decide(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     """
     if state.ended or state.plan is None:
         return ()
-    if state.cancel is not None:
+    if state.cancel is not None and state.stage is not Stage.MAIN_MERGED:
         return _cancel(state, state.cancel, now)
     match state.stage:
         case Stage.IDLE:
@@ -49,7 +51,7 @@ def decide(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         case Stage.MERGE_PENDING:
             return _merge_pending(state, now)
         case Stage.MAIN_MERGED:
-            return _write(_ended(state, "complete", now))
+            return _write(_complete(state, now))
         case _:
             assert_never(state.stage)
 
@@ -69,25 +71,25 @@ def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
 
 
 def _executing(state: RunState, now: datetime) -> tuple[do.Step, ...]:
-    writes: list[ev.Event] = [ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()]
+    if state.doomed:
+        return _write(*(ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()))
     effects: list[do.Step] = []
     for name in state.busy:
-        for step in _task(state, state.tasks[name], now):
-            if isinstance(step, do.Write):
-                writes.extend(step.events)
-            else:
-                effects.append(step)
-    if not state.stopping:
-        writes.extend(_starts(state, now))
-    if writes:
-        return (do.Write(events=tuple(writes)),)
+        steps = _task(state, state.tasks[name], now)
+        if steps and isinstance(steps[0], do.Write):
+            # One decision at a time, so that the next one knows of it.
+            return steps
+        effects.extend(steps)
+    started = _starts(state, now) if not state.stopping else []
+    if started:
+        return _write(*started)
     if state.stopping:
         return _stop_after_failure(state, effects, now)
     if state.busy or state.ready:
-        waits = [state.tasks[name] for name in state.busy]
-        due = [task.retry_at for task in waits if task.station is Station.BACKOFF and task.retry_at is not None]
+        # What is due already waits for a free slot and not for the time.
+        due = [at for name in state.busy if (at := state.tasks[name].retry_at) is not None and at > now]
         if due:
-            effects.append(do.WakeAt(at=max(min(due), now)))
+            effects.append(do.WakeAt(at=min(due)))
         return _or_park(effects, state)
     return _between_waves(state, now)
 
@@ -103,7 +105,10 @@ def _stop_after_failure(state: RunState, effects: list[do.Step], now: datetime) 
 def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ...]:
     name = entry.task.id
     if entry.stop_source and entry.station not in (Station.ADVANCING, Station.PASSED):
-        return (do.StopTask(task=name, source=entry.stop_source),)
+        if entry.attempts:
+            return (do.StopTask(task=name, source=entry.stop_source),)
+        failure = Failure(cause=Cause.CANCELLED, message=f"stopped by {entry.stop_source}")
+        return _write(ev.TaskFailed(task=name, failure=failure))
     match entry.station:
         case Station.WORKING:
             if entry.last.epoch < state.epoch:
@@ -113,7 +118,8 @@ def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ..
             return (do.Audit(task=name, attempt=entry.last.number),)
         case Station.MERGING:
             # One at a time, in the order in which the audits passed.
-            if name == _first_in_merge_queue(state):
+            first = next(iter(state.merging)) == name
+            if first and not any(state.tasks[other].station is Station.ADVANCING for other in state.busy):
                 return (do.Merge(task=name, attempt=entry.last.number, onto=state.integration),)
             return ()
         case Station.ADVANCING:
@@ -130,14 +136,6 @@ def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ..
             assert_never(entry.station)
 
 
-def _first_in_merge_queue(state: RunState) -> str:
-    if any(state.tasks[name].station is Station.ADVANCING for name in state.busy):
-        return ""
-    merging = (state.tasks[name] for name in state.busy if state.tasks[name].station is Station.MERGING)
-    first = min(merging, key=lambda entry: (entry.last.ended_at or entry.last.started_at, entry.task.id), default=None)
-    return first.task.id if first is not None else ""
-
-
 def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ...]:
     name, policy = entry.task.id, state.policy
     failure = entry.last.failure or Failure(cause=Cause.CRASH, message="ended without a reason")
@@ -148,15 +146,9 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
             return _write(_retry(entry, failure, now, delay=0))
         failure = Failure(cause=Cause.INTERRUPTED, message=f"interrupted {entry.interruptions} times: it may crash us")
         return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
-    if is_retryable(policy.retry, failure) and entry.used_attempts < entry.allowed_attempts(policy):
-        seed = attempt_id(state.run, name, entry.last.number)
-        delay = delay_ms(policy.retry, entry.used_attempts, seed)
-        if failure.retry_after_s is not None:
-            delay = int(failure.retry_after_s * 1000)
-        elif failure.cause in _ASKED_AFTER or entry.granted:
-            # The work itself was wrong: nothing gets better by waiting.
-            delay = 0
-        return _write(_retry(entry, failure, now, delay=delay))
+    left = is_retryable(policy.retry, failure) and entry.used_attempts < entry.allowed_attempts(policy)
+    if left or entry.forgiven == entry.last.number:
+        return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     asks = must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and not state.stopping
     if asks and failure.cause in _ASKED_AFTER:
         gate = state.gate_for(Boundary.MANIFEST_AUDIT_FAILED, name)
@@ -166,15 +158,23 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
     return (do.GiveUp(task=name, failure=failure, reason="max-retries"),)
 
 
+def _delay(state: RunState, entry: TaskState, failure: Failure) -> int:
+    if failure.retry_after_s is None and failure.cause in _ASKED_AFTER:
+        # The work itself was wrong: nothing gets better by waiting.
+        return 0
+    seed = attempt_id(state.run, entry.task.id, entry.last.number)
+    delay = delay_ms(state.policy.retry, entry.used_attempts, seed, failure.retry_after_s)
+    return min(delay, MAX_DELAY_MS)
+
+
 def _starts(state: RunState, now: datetime) -> list[ev.Event]:
     busy = [state.tasks[name] for name in state.busy]
     free = state.policy.max_parallel - sum(1 for entry in busy if entry.station in _HOLDS_SLOT)
-    backlog = sum(1 for entry in busy if entry.station is Station.MERGING)
-    if free <= 0 or backlog > MERGE_BACKLOG_PER_SLOT * state.policy.max_parallel:
+    if free <= 0 or len(state.merging) > MERGE_BACKLOG_PER_SLOT * state.policy.max_parallel:
         return []
     started: list[ev.Event] = []
     for entry in busy:
-        if entry.station is Station.BACKOFF and entry.retry_at is not None and entry.retry_at <= now:
+        if entry.retry_at is not None and entry.retry_at <= now and not entry.stop_source:
             started.append(_start(state, entry, state.integration))
     waves = state.policy.schedule is Schedule.WAVES
     for name in state.ready:

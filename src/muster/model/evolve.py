@@ -27,7 +27,7 @@ def evolve(state: RunState, entry: Entry) -> RunState:
     """The state after ``entry``, which must be the next one.
 
     Raises:
-        JournalError: a gap in the numbering, or an event about a task the plan does not have.
+        JournalError: a gap in the numbering, or an event about a task or gate that does not exist.
     """
     if entry.seq != state.seq + 1:
         raise JournalError(f"Run {state.run}: entry {entry.seq} follows entry {state.seq}.")
@@ -85,7 +85,8 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
         case ev.MainMergeStarted():
             if not state.main_allowed:
                 raise JournalError(f"Run {state.run} moves {event.target} although nothing allowed it.")
-            return replace(state, main_started=event)
+            # A stop that was recorded first wins: nothing acts on an announcement before it is in the state.
+            return state if state.cancel is not None else replace(state, main_started=event)
         case ev.MainMerged():
             return replace(state, main_commit=event.commit, main_blocked="", main_hint="")
         case ev.MainMergeBlocked():
@@ -122,7 +123,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.TaskSkipped()
         ):
             entry = state.tasks[event.task]
-            return state if entry.status.closed else _task(state, entry, event, at)
+            return state if entry.status.closed or _is_late(state, entry, event) else _task(state, entry, event, at)
         case _:
             assert_never(event)
 
@@ -139,6 +140,23 @@ _TaskEvent = (
     | ev.TaskCancelRequested
     | ev.TaskSkipped
 )
+
+
+def _is_late(state: RunState, entry: TaskState, event: _TaskEvent) -> bool:
+    """Whether a fact comes from a step that was cancelled after it had reached its end."""
+    now = (len(entry.attempts), entry.station)
+    match event:
+        case ev.AttemptEnded():
+            return (event.attempt, Station.WORKING) != now
+        case ev.TaskAudited():
+            return (event.attempt, Station.AUDITING) != now
+        case ev.TaskMerged():
+            # What was merged onto an older head would undo the work merged since.
+            return (event.attempt, Station.MERGING) != now or event.onto != state.integration
+        case ev.TaskMergeFailed():
+            return (event.attempt, Station.MERGING) != now
+        case _:
+            return False
 
 
 def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) -> RunState:
@@ -179,7 +197,10 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             attempt = replace(entry.last, failure=event.failure, receipts=(*entry.last.receipts, *event.receipts))
             return put(state, _with_last(entry, attempt, Station.JUDGING))
         case ev.RetryScheduled():
-            return put(state, replace(entry, station=Station.BACKOFF, retry_at=event.due, failure=event.failure))
+            # The next attempt is told what was wrong with the work, not that its owner died in between.
+            interrupted = event.failure.cause is Cause.INTERRUPTED
+            failure = entry.failure if interrupted else event.failure
+            return put(state, replace(entry, station=Station.BACKOFF, retry_at=event.due, failure=failure))
         case ev.TaskSucceeded():
             return close(state, replace(entry, failure=None), TaskStatus.DONE)
         case ev.TaskFailed():
@@ -224,12 +245,13 @@ def _answered(state: RunState, event: ev.GateAnswered) -> RunState:
     gate = replace(gate, answered=event)
     state = replace(state, gates={**state.gates, gate.id: gate})
     if gate.boundary is Boundary.MAIN_MERGE and gate.approved:
-        state = replace(state, main_allowed=event.by)
+        state = replace(state, main_allowed=event.by or "somebody")
     entry = state.tasks.get(gate.subject)
     if entry is None or entry.station is not Station.ASKING:
         return state
-    granted = entry.granted + (1 if gate.approved else 0)
-    return put(state, replace(entry, station=Station.JUDGING, granted=granted))
+    if gate.approved:
+        entry = replace(entry, granted=entry.granted + 1, forgiven=entry.last.number)
+    return put(state, replace(entry, station=Station.JUDGING))
 
 
 def _with_last(entry: TaskState, attempt: Attempt, station: Station) -> TaskState:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 
 # Crockford's base 32 in lower case: https://github.com/ulid/spec
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS = 80
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id(at: datetime, random: Random) -> str:
@@ -15,9 +16,10 @@ def new_id(at: datetime, random: Random) -> str:
 
     >>> from datetime import timezone
     >>> new_id(datetime(2026, 1, 1, tzinfo=timezone.utc), Random(1))
-    '01kdvd1c00mcs3w8k9gemjdtmd'
+    '01kdvdna00v3rs3dtr98h6bcfn'
     """
-    value = (int(at.timestamp() * 1000) << _RANDOM_BITS) | random.getrandbits(_RANDOM_BITS)
+    milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)
+    value = (milliseconds << _RANDOM_BITS) | random.getrandbits(_RANDOM_BITS)
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 

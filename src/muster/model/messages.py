@@ -52,6 +52,8 @@ def _stop(state: RunState, message: Message) -> ev.Event:
         return _refused(message, f"there is no task {task!r} in this run")
     if entry.status.closed:
         return _refused(message, f"already-terminal: {task} is {entry.status.value}")
+    if entry.stop_source:
+        return _refused(message, f"already stopping {task}")
     return ev.TaskCancelRequested(task=task, source=source, requested=message.at)
 
 

@@ -19,8 +19,9 @@ def open_schedule(state: RunState) -> RunState:
         if name in done:
             entry = replace(entry, wave=depth[name], status=TaskStatus.DONE, station=Station.CLOSED)
         else:
-            open_needs = sum(1 for need in entry.task.needs if need not in done)
-            entry = replace(entry, wave=depth[name], open_needs=open_needs)
+            # Each once, and only those that are tasks: the same that tell their dependents when they close.
+            open_needs = {need for need in entry.task.needs if need in state.tasks and need not in done}
+            entry = replace(entry, wave=depth[name], open_needs=len(open_needs))
         tasks[name] = entry
     waiting = {n: None for n, t in tasks.items() if t.station is Station.WAITING}
     return replace(
@@ -36,17 +37,19 @@ def open_schedule(state: RunState) -> RunState:
 
 def queue_wave(state: RunState, wave: int, names: tuple[str, ...]) -> RunState:
     """Let tasks start; what was verified before is not verified any more."""
-    tasks = state.tasks.copy()
+    tasks, ready, unblocked = state.tasks.copy(), state.ready.copy(), state.unblocked.copy()
     for name in names:
-        tasks[name] = replace(tasks[name], station=Station.READY)
-    unblocked = {name: None for name in state.unblocked if name not in set(names)}
-    ready = {**state.ready, **dict.fromkeys(names)}
-    state = replace(state, tasks=tasks, ready=ready, unblocked=unblocked)
+        if tasks[name].station is Station.WAITING:
+            tasks[name] = replace(tasks[name], station=Station.READY)
+            ready[name] = None
+            unblocked.pop(name, None)
     return replace(
         state,
+        tasks=tasks,
+        ready=ready,
+        unblocked=unblocked,
         wave=wave,
         wave_base=state.integration,
-        wave_open=state.wave_open + len(names),
         wave_verified=False,
         wave_failure=(),
         wave_failures=0,
@@ -55,62 +58,61 @@ def queue_wave(state: RunState, wave: int, names: tuple[str, ...]) -> RunState:
 
 def put(state: RunState, entry: TaskState) -> RunState:
     """Store a task and move it between the indexes that its station belongs to."""
-    name = entry.task.id
+    name, station = entry.task.id, entry.station
     tasks = state.tasks.copy()
     tasks[name] = entry
-    ready, busy = state.ready, state.busy
-    if entry.station is not Station.READY and name in ready:
-        ready = ready.copy()
-        del ready[name]
-    if entry.station in _BUSY:
-        if name not in busy:
-            busy = {**busy, name: None}
-    elif name in busy:
-        busy = busy.copy()
-        del busy[name]
-    return replace(state, tasks=tasks, ready=ready, busy=busy)
+    stopping = bool(entry.stop_source) and station is not Station.CLOSED
+    return replace(
+        state,
+        tasks=tasks,
+        ready=_listed(state.ready, name, station is Station.READY),
+        busy=_listed(state.busy, name, station in _BUSY or stopping),
+        merging=_listed(state.merging, name, station is Station.MERGING),
+    )
+
+
+def _listed(index: dict[str, None], name: str, belongs: bool) -> dict[str, None]:
+    """The index with or without a name; the same object when nothing changes."""
+    if (name in index) == belongs:
+        return index
+    if belongs:
+        return {**index, name: None}
+    index = index.copy()
+    del index[name]
+    return index
 
 
 def close(state: RunState, entry: TaskState, status: TaskStatus) -> RunState:
     """Close a task for ever and let its dependents know."""
     if entry.status.closed:
         return state
-    was_queued = entry.station not in (Station.WAITING,)
-    entry = replace(entry, status=status, station=Station.CLOSED, retry_at=None)
-    state = put(state, entry)
-    unblocked = state.unblocked
-    if entry.task.id in unblocked:
-        unblocked = {name: None for name in unblocked if name != entry.task.id}
+    name = entry.task.id
+    state = put(state, replace(entry, status=status, station=Station.CLOSED, retry_at=None))
     doomed = state.doomed
-    if entry.task.id in doomed:
-        doomed = {name: why for name, why in doomed.items() if name != entry.task.id}
-    state = replace(
-        state,
-        open_tasks=state.open_tasks - 1,
-        wave_open=state.wave_open - (1 if was_queued else 0),
-        unblocked=unblocked,
-        doomed=doomed,
-    )
-    if status is TaskStatus.DONE or entry.task.on_failure is OnFailure.CONTINUE:
-        return _release_dependents(state, entry.task.id)
+    if name in doomed:
+        doomed = {other: why for other, why in doomed.items() if other != name}
+    unblocked = _listed(state.unblocked, name, belongs=False)
+    state = replace(state, open_tasks=state.open_tasks - 1, unblocked=unblocked, doomed=doomed)
     if status is TaskStatus.SKIPPED:
+        # Whoever needs it needs, through it, the task it was skipped for, and is doomed already.
         return state
+    if status is TaskStatus.DONE or entry.task.on_failure is OnFailure.CONTINUE:
+        return _release_dependents(state, name)
     if entry.task.on_failure is OnFailure.STOP:
-        return replace(state, stopping=state.stopping or entry.task.id)
-    return _doom_dependents(state, entry.task.id)
+        return replace(state, stopping=state.stopping or name)
+    return _doom_dependents(state, name)
 
 
 def _release_dependents(state: RunState, name: str) -> RunState:
     followers = state.dependents.get(name, ())
     if not followers:
         return state
-    tasks = state.tasks.copy()
-    unblocked = state.unblocked
+    tasks, unblocked = state.tasks.copy(), state.unblocked.copy()
     for follower in followers:
         entry = replace(tasks[follower], open_needs=tasks[follower].open_needs - 1)
         tasks[follower] = entry
         if entry.open_needs == 0 and entry.station is Station.WAITING:
-            unblocked = {**unblocked, follower: None}
+            unblocked[follower] = None
     return replace(state, tasks=tasks, unblocked=unblocked)
 
 

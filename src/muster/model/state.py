@@ -48,7 +48,11 @@ class Station(enum.Enum):
 
 
 class TaskState(Record, frozen=True):
-    """A task with all that happened to it."""
+    """A task with all that happened to it.
+
+    ``granted`` counts the attempts that people allowed beyond the manifest;
+    ``forgiven`` is the attempt whose failure the newest of them followed.
+    """
 
     task: Task
     wave: int = 0
@@ -58,6 +62,7 @@ class TaskState(Record, frozen=True):
     attempts: tuple[Attempt, ...] = ()
     retry_at: datetime | None = None
     granted: int = 0
+    forgiven: int = 0
     failure: Failure | None = None
     stop_source: str = ""
     reason: str = ""
@@ -115,8 +120,10 @@ class CancelRequest(Record, frozen=True):
 class RunState(Record, frozen=True):
     """A run, folded from its journal.
 
-    ``ready``, ``busy``, ``doomed`` and the counters are indexes that `evolve`
-    keeps, so that deciding costs the same in a run of ten or a thousand tasks.
+    ``ready``, ``busy``, ``merging``, ``unblocked``, ``doomed`` and ``open_tasks``
+    are indexes that `evolve` keeps, so that deciding costs the same in a run of
+    ten or a thousand tasks. ``busy`` are the tasks that need something done;
+    ``merging`` is in the order of the merge queue.
     """
 
     run: str
@@ -129,7 +136,6 @@ class RunState(Record, frozen=True):
     dependents: dict[str, tuple[str, ...]] = {}
     wave: int = 0
     wave_base: str = ""
-    wave_open: int = 0
     wave_verified: bool = False
     wave_failure: tuple[Receipt, ...] = ()
     wave_failures: int = 0
@@ -137,6 +143,7 @@ class RunState(Record, frozen=True):
     open_tasks: int = 0
     ready: dict[str, None] = {}
     busy: dict[str, None] = {}
+    merging: dict[str, None] = {}
     unblocked: dict[str, None] = {}
     doomed: dict[str, str] = {}
     stage: Stage = Stage.IDLE
@@ -187,8 +194,13 @@ class RunState(Record, frozen=True):
 
     @property
     def waiting_gates(self) -> tuple[Gate, ...]:
-        """Questions that nobody has answered yet."""
-        return tuple(gate for gate in self.gates.values() if gate.waiting)
+        """Questions that nobody has answered yet; none of a run that has ended or about a task that is closed."""
+        if self.ended:
+            return ()
+        return tuple(gate for gate in self.gates.values() if gate.waiting and not self._is_closed(gate.subject))
+
+    def _is_closed(self, task: str) -> bool:
+        return task in self.tasks and self.tasks[task].status.closed
 
     @property
     def changed(self) -> bool:

@@ -1,0 +1,174 @@
+"""All the ways in which a step can turn out, as the facts that it would bring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import assert_never
+
+from muster.model import events as ev
+from muster.model import steps as do
+from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
+from muster.model.plan import Changes
+from muster.model.record import Record
+from muster.model.state import RunState, Station, TaskState
+from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
+
+Effect = (
+    do.Work
+    | do.Adopt
+    | do.Audit
+    | do.Merge
+    | do.Finish
+    | do.GiveUp
+    | do.StopTask
+    | do.VerifyWave
+    | do.PrepareMain
+    | do.MoveMain
+)
+
+
+class Menu(Record, frozen=True):
+    """What may go wrong in a simulated run; ``restarts`` counts how often its owner may die."""
+
+    work: tuple[Cause, ...] = ()
+    audit: tuple[Cause, ...] = ()
+    merge: tuple[Cause, ...] = ()
+    verify_fails: bool = False
+    main_blocks: bool = False
+    stops_run: bool = False
+    stops_task: bool = False
+    answers: bool = True
+    restarts: int = 0
+    late: bool = False
+
+
+class Result(Record, frozen=True):
+    """One way a step turns out: its facts, and where the refs are afterwards if they moved."""
+
+    name: str
+    facts: tuple[ev.Event, ...]
+    integration: str = ""
+    main: str = ""
+
+
+def results(step: Effect, state: RunState, menu: Menu, integration: str, main: str) -> Iterator[Result]:
+    """Every way in which ``step`` can turn out when the refs are where they are."""
+    match step:
+        case do.Work():
+            yield from _worked(state.tasks[step.task], menu)
+        case do.Adopt():
+            yield _ended(state.tasks[step.task], Ending.OK)
+            yield _ended(state.tasks[step.task], Ending.INTERRUPTED)
+        case do.Audit():
+            yield from _audited(state.tasks[step.task], menu)
+        case do.Merge():
+            yield from _merged(state.tasks[step.task], step.onto, menu)
+        case do.Finish():
+            if step.after and integration not in (step.before, step.after):
+                raise AssertionError(f"integration is at {integration}, not between {step.before} and {step.after}")
+            yield Result(name="finish", facts=(ev.TaskSucceeded(task=step.task),), integration=step.after)
+        case do.GiveUp():
+            attempts = len(state.tasks[step.task].attempts)
+            letter = ev.DeadLetterAdded(task=step.task, reason=step.reason, attempts=attempts, failure=step.failure)
+            yield Result(name="give up", facts=(ev.TaskFailed(task=step.task, failure=step.failure), letter))
+        case do.StopTask():
+            yield _stopped(state.tasks[step.task], step.source)
+        case do.VerifyWave():
+            yield from _verified(state, step, menu)
+        case do.PrepareMain():
+            yield from _prepared(state, menu, main)
+        case do.MoveMain():
+            if main in (step.before, step.after):
+                moved = ev.MainMerged(target=step.target, before=step.before, commit=step.after)
+                yield Result(name="move main", facts=(moved,), main=step.after)
+            if main != step.after and (menu.main_blocks or main != step.before):
+                yield _blocked(step.target)
+        case _:
+            assert_never(step)
+
+
+def _worked(entry: TaskState, menu: Menu) -> Iterator[Result]:
+    yield _ended(entry, Ending.OK)
+    for cause in menu.work:
+        failure = Failure(cause=cause, message=f"ended with {cause.value}")
+        if cause is Cause.RATE_LIMIT:
+            failure = Failure(cause=cause, message="429", retry_after_s=30.0)
+        yield _ended(entry, Ending.ERROR, failure)
+
+
+def _ended(entry: TaskState, ending: Ending, failure: Failure | None = None) -> Result:
+    outcome = Outcome(ending=ending, failure=failure)
+    name = f"{entry.task.id} ends {failure.cause.value if failure else ending.value}"
+    return Result(name=name, facts=(ev.AttemptEnded(task=entry.task.id, attempt=entry.last.number, outcome=outcome),))
+
+
+def _audited(entry: TaskState, menu: Menu) -> Iterator[Result]:
+    task, attempt = entry.task, entry.last
+    work = f"{attempt.base}{task.id}.{attempt.number};"
+    for changed in (True, False):
+        tree = work if changed else attempt.base
+        audited = ev.TaskAudited(
+            task=task.id,
+            attempt=attempt.number,
+            ok=True,
+            commit=tree,
+            tree=tree,
+            changed=changed,
+            receipts=_passing(task.verify, tree),
+        )
+        if task.changes is not (Changes.NONE if changed else Changes.REQUIRED):
+            yield Result(name=f"{task.id} audited {'changed' if changed else 'unchanged'}", facts=(audited,))
+    for cause in menu.audit:
+        failure = Failure(cause=cause, message=f"audit: {cause.value}")
+        failed = ev.TaskAudited(
+            task=task.id, attempt=attempt.number, ok=False, commit=work, tree=work, changed=True, failure=failure
+        )
+        yield Result(name=f"{task.id} audit fails {cause.value}", facts=(failed,))
+
+
+def _merged(entry: TaskState, onto: str, menu: Menu) -> Iterator[Result]:
+    name, attempt = entry.task.id, entry.last
+    merged = f"{onto}{name}.{attempt.number};"
+    receipts = _passing(still_to_run(entry.task, merged, attempt.receipts), merged)
+    fact = ev.TaskMerged(task=name, attempt=attempt.number, commit=merged, tree=merged, onto=onto, receipts=receipts)
+    yield Result(name=f"{name} merges", facts=(fact,))
+    for cause in menu.merge:
+        failure = Failure(cause=cause, message=f"merge: {cause.value}")
+        failed = ev.TaskMergeFailed(task=name, attempt=attempt.number, onto=onto, failure=failure)
+        yield Result(name=f"{name} merge fails {cause.value}", facts=(failed,))
+
+
+def _stopped(entry: TaskState, source: str) -> Result:
+    failure = Failure(cause=Cause.CANCELLED, message=f"stopped by {source}")
+    facts: tuple[ev.Event, ...] = (ev.TaskFailed(task=entry.task.id, failure=failure),)
+    if entry.station is Station.WORKING:
+        facts = (*_ended(entry, Ending.CANCELLED, failure).facts, *facts)
+    return Result(name=f"{entry.task.id} stops", facts=facts)
+
+
+def _verified(state: RunState, step: do.VerifyWave, menu: Menu) -> Iterator[Result]:
+    tree, known, commands = state.integration_tree, wave_receipts(state), missing_checks(state)
+    passed = (*known, *_passing(commands, tree))
+    ok = ev.WaveFinished(wave=step.wave, ok=True, tree=tree, receipts=passed)
+    yield Result(name=f"wave {step.wave} verifies", facts=(ok,))
+    if menu.verify_fails and commands:
+        broken = Receipt(command=commands[0], exit_code=1, tree=tree, environment="", tail="no")
+        failed = ev.WaveFinished(wave=step.wave, ok=False, tree=tree, receipts=(*known, broken))
+        yield Result(name=f"wave {step.wave} fails", facts=(failed,))
+
+
+def _prepared(state: RunState, menu: Menu, main: str) -> Iterator[Result]:
+    target, commit = state.accepted.target, f"{main}<{state.integration}>"
+    receipts = _passing(main_checks(state, commit), commit)
+    started = ev.MainMergeStarted(target=target, before=main, commit=commit, receipts=receipts)
+    yield Result(name="main prepared", facts=(started,))
+    if menu.main_blocks:
+        yield _blocked(target)
+
+
+def _blocked(target: str) -> Result:
+    return Result(name="main blocked", facts=(ev.MainMergeBlocked(target=target, reason="it has local changes"),))
+
+
+def _passing(commands: tuple[str, ...], tree: str) -> tuple[Receipt, ...]:
+    return tuple(Receipt(command=command, exit_code=0, tree=tree, environment="") for command in commands)
