@@ -27,7 +27,7 @@ from muster.model.yaml_values import YamlMap, YamlProblem, YamlScalar, kind_of, 
 
 MAX_PLAN_BYTES = 32 * 1024 * 1024
 MAX_YAML_BLOCKS = 10_000
-# A task travels in one journal entry of at most 64 KiB; only its prompt can be kept beside it.
+# A task travels in one journal entry of at most 64 KiB; a long prompt is kept beside it, long prose is cut.
 MAX_TASK_BYTES = 48 * 1024
 
 _ID_LINE = re.compile(r"^[ \t]*[\"']?id[\"']?[ \t]*:", re.MULTILINE)
@@ -43,13 +43,13 @@ def parse_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> Plan:
     Raises:
         PlanError: with all that is wrong, each with file, line, path and what is allowed.
     """
-    plan, issues = read_plan(data, source=source, max_tasks=max_tasks)
+    plan, issues = check_plan(data, source=source, max_tasks=max_tasks)
     if plan is None:
         raise PlanError(source, issues)
     return plan
 
 
-def read_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> tuple[Plan | None, tuple[Issue, ...]]:
+def check_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> tuple[Plan | None, tuple[Issue, ...]]:
     """Read a plan and say all that is wrong; there is no plan when something is an error."""
     issues = Issues()
     document = _document(data, issues)
@@ -253,9 +253,9 @@ def _task(section: Section, fence: Fence, fields: Fields) -> _Found:
         max_cost=None if cost is None else Money(usd=cost),
         line=section.line,
     )
-    size = len(msgspec.json.encode(msgspec.structs.replace(task, prompt="")))
+    size = len(msgspec.json.encode(msgspec.structs.replace(task, prompt="", prose="")))
     if size > MAX_TASK_BYTES:
-        message = f"the task has {format_size(size)} beside its prompt"
+        message = f"the task has {format_size(size)} beside prompt and prose"
         hint = "put long text into 'prompt' or into a file"
         issues.error(
             "TOO_LARGE", message, section.line, fields.path, allowed=f"at most {format_size(MAX_TASK_BYTES)}", hint=hint
