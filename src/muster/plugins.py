@@ -35,4 +35,6 @@ def load(group: str, name: str) -> Any:
     for point in entry_points(group=group):
         if point.name == name:
             return point.load()()
-    raise NotFoundError(f"There is no {group.partition('.')[2].rstrip('s')} {name!r}; known: {', '.join(names(group))}.")
+    raise NotFoundError(
+        f"There is no {group.partition('.')[2].rstrip('s')} {name!r}; known: {', '.join(names(group))}."
+    )

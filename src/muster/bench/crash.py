@@ -53,7 +53,7 @@ class Site:
         plan = await demo_project.make(self.repository)
         trace = f'echo "$MUSTER_ATTEMPT" >> {self.starts}'
         text = plan.read_text(encoding="utf-8")
-        text = text.replace("run: python3", f"run: {trace}; python3").replace("run: |\n", f"run: |\n  {trace}\n")
+        text = text.replace("\nrun: python3", f"\nrun: {trace}; python3").replace("run: |\n", f"run: |\n  {trace}\n")
         text = text.replace("prompt: |\n", f"prompt: |\n  - run: '{trace}'\n")
         plan.write_text(text, encoding="utf-8")
 

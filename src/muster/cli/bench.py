@@ -45,3 +45,49 @@ async def _crash(sample: int | None, as_json: bool) -> int:
     else:
         click.echo(summary(verdicts))
     return 1 if any(verdict.problems for verdict in verdicts) else 0
+
+
+@bench.command("engine")
+@click.option("--tasks", "counts", type=click.IntRange(1), multiple=True, help="By default 200 and 1000.")
+@click.option("--parallel", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--kind", "kinds", type=click.Choice(["none", "any", "write"]), multiple=True, help="By default all.")
+@json_option
+def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_json: bool) -> None:
+    """Time, CPU and bytes that Muster adds to each task, beside the same processes in a bare asyncio loop.
+
+    Kinds: none and any run a command that does nothing, write one that makes
+    a file which is then committed and merged. Milliseconds per task.
+    """
+    import anyio
+
+    from muster.bench.engine import measure, table
+
+    rows = []
+    for kind in kinds or ("none", "any", "write"):
+        for count in counts or (200, 1000):
+            rows.append(anyio.run(measure, count, parallel, kind))
+    if as_json:
+        emit({"figures": rows})
+    else:
+        click.echo(table(rows))
+        click.echo("limit = 1.5 x bare + git; own cpu and KiB are this process alone")
+
+
+@bench.command("startup")
+@click.option("--runs", type=click.IntRange(1), default=10, show_default=True)
+@json_option
+def startup(runs: int, as_json: bool) -> None:
+    """Wall time of muster --help and muster ls, as whole processes."""
+    from pathlib import Path
+
+    import anyio
+
+    from muster.bench.startup import measure
+
+    results = anyio.run(measure, Path.cwd(), runs)
+    if as_json:
+        emit({"startup": results})
+        return
+    for row in results:
+        spread = f"{row.minimum_ms:.0f} / {row.median_ms:.0f} / {row.maximum_ms:.0f} ms"
+        click.echo(f"{row.command:<16} min / median / max {spread}, budget {row.budget_ms:.0f} ms")

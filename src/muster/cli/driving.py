@@ -75,4 +75,3 @@ def closing_words(kit: Kit, state: RunState) -> list[str]:
     else:
         words.append(f"next:   muster continue {short}")
     return words
-

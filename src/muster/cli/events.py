@@ -12,7 +12,9 @@ from muster.cli.output import json_option, jsonl_option
 @click.command()
 @click.argument("run", default="@last")
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
-@click.option("--from", "after", type=click.IntRange(0), default=0, metavar="POS", help="Only entries after this position.")
+@click.option(
+    "--from", "after", type=click.IntRange(0), default=0, metavar="POS", help="Only entries after this position."
+)
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Only these types; may be given again.")
 @json_option
 @jsonl_option

@@ -27,7 +27,12 @@ def init(as_json: bool) -> None:
     """Write muster.toml here and keep Muster's own folders out of git."""
     import anyio
 
-    made = anyio.run(_init)
+    anyio.run(_prepare)
+    place = Path("muster.toml")
+    made = []
+    if not place.exists() and not place.is_symlink():
+        place.write_text(SETTINGS, encoding="utf-8")
+        made.append(place.name)
     if as_json:
         emit({"project": str(Path.cwd()), "created": made})
         return
@@ -38,15 +43,7 @@ def init(as_json: bool) -> None:
     click.echo("next: muster plan new, look at the plan.md it makes, then muster run --plan plan.md")
 
 
-async def _init() -> list[str]:
+async def _prepare() -> None:
     from muster.wiring import prepare_repository
 
-    place = Path("muster.toml")
-    made = []
-    if not place.exists() and not place.is_symlink():
-        await prepare_repository(Path.cwd())
-        place.write_text(SETTINGS, encoding="utf-8")
-        made.append(place.name)
-    else:
-        await prepare_repository(Path.cwd())
-    return made
+    await prepare_repository(Path.cwd())

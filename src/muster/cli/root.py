@@ -78,7 +78,9 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("-C", "directory", type=click.Path(exists=True, file_okay=False), help="Act as if started in this folder.")
+@click.option(
+    "-C", "directory", type=click.Path(exists=True, file_okay=False), help="Act as if started in this folder."
+)
 @click.version_option(package_name="muster-agents", prog_name="muster", message="%(prog)s %(version)s")
 def cli(directory: str | None) -> None:
     """Run a crew of coding agents on your repository; nothing merges until it passes muster."""

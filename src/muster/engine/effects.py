@@ -119,9 +119,7 @@ class Effects:
             return (
                 ev.TaskAudited(task=task.id, attempt=attempt.number, ok=False, commit="", tree="", failure=failure),
             )
-        left = await self._workspace.collect(
-            task.id, attempt.number, attempt.base, note, hooks=state.policy.run_hooks
-        )
+        left = await self._workspace.collect(task.id, attempt.number, attempt.base, note, hooks=state.policy.run_hooks)
         missing = [
             wanted
             for wanted in task.must_contain
@@ -245,9 +243,7 @@ class Effects:
             reason = f"it moved meanwhile, and `{broken.command}` fails (exit {broken.exit_code}) on the merged tree"
             hint = f"git merge --no-commit refs/muster/{state.run}/integration"
             return (ev.MainMergeBlocked(target=target, reason=reason, hint=hint),)
-        return (
-            ev.MainMergeStarted(target=target, before=main.commit, commit=proposal.commit, receipts=receipts),
-        )
+        return (ev.MainMergeStarted(target=target, before=main.commit, commit=proposal.commit, receipts=receipts),)
 
     async def _move_main(self, step: do.MoveMain) -> Facts:
         main = await self._workspace.move_main(step.target, step.before, step.after)
@@ -336,4 +332,3 @@ def _ended(task: str, attempt: Attempt, outcome: Outcome) -> Facts:
     if not outcome.swept:
         return (ended,)
     return (ended, ev.ProcessSwept(task=task, attempt=attempt.number, pids=outcome.swept))
-

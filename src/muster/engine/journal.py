@@ -13,7 +13,6 @@ from muster.model.state import RunState
 from muster.ports import Clock, Lease, Listener, Store
 
 
-
 class Journal:
     """Appends to one run under one lease; what nothing acts upon waits for the next append."""
 
@@ -83,6 +82,3 @@ async def load(store: Store, run: str) -> RunState:
     if not entries:
         raise NotFoundError(f"There is no run {run!r}.", hint="muster ls shows all runs.")
     return fold(run, entries)
-
-
-

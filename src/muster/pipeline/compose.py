@@ -58,9 +58,7 @@ def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.P
     return accepted, tuple(entry.task for entry in old.tasks.values())
 
 
-def settle_tasks(
-    tasks: Sequence[Task], policy: RunPolicy, agents: Collection[str], folder: Path
-) -> tuple[Task, ...]:
+def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[str], folder: Path) -> tuple[Task, ...]:
     """Resolve each task's agent and put prompts that are too big for an entry into files under ``folder``.
 
     Raises:

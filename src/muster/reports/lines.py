@@ -7,6 +7,7 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model.state import RunState
+from muster.model.waves import waves as in_waves
 
 
 class Narrator:
@@ -48,7 +49,7 @@ class Narrator:
                 return f"  - {event.task} skipped: {event.reason}"
             case ev.WaveFinished():
                 checks = len(event.receipts)
-                proof = f", {checks} check{'s' * (checks != 1)} hold on the merged tree" if checks else ""
+                proof = f", {checks} check{'s' * (checks != 1)} passed on the merged tree" if checks else ""
                 return f"wave {event.wave} done{proof}" if event.ok else f"wave {event.wave} does not hold together"
             case ev.GateAsked():
                 return f"? {event.question}  [{event.gate[-8:]}]"
@@ -101,7 +102,7 @@ class Narrator:
 
 def headline(state: RunState) -> str:
     """What is about to happen, in one line."""
-    count, waves = len(state.tasks), len(state.waves) or 1
+    count, waves = len(state.tasks), len(state.waves or in_waves([entry.task for entry in state.tasks.values()]))
     policy = state.policy
     return (
         f"Run {state.run}: {count} task{'s' * (count != 1)} in {waves} wave{'s' * (waves != 1)}, "

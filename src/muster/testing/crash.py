@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from runpy import run_module
 from typing import Any
 
 from muster.stores.sqlite.store import SqliteStore
@@ -34,14 +35,13 @@ def arm(number: int, when: str) -> None:
     SqliteStore.append = counted  # type: ignore[method-assign]
 
 
-def main() -> int:
+def main() -> None:
     """Arm the trap and run the command that follows."""
-    from muster.cli.root import run_cli
-
     number, when, *command = sys.argv[1:]
     arm(int(number), when)
-    return run_cli(command)
+    sys.argv = ["muster", *command]
+    run_module("muster", run_name="__main__")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,0 +1,195 @@
+"""What Muster adds to running commands: time, CPU and bytes per task, beside a bare asyncio loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from muster.executors.local import LocalExecutor
+from muster.model.plan import Changes, Plan, Task
+from muster.model.record import Record
+from muster.process import run
+from muster.stores.sqlite.store import SqliteStore
+from muster.wiring import drive, open_project, start_run
+from muster.workspaces.git import Git
+
+
+class Figures(Record, frozen=True):
+    """One measured run: per-task figures in milliseconds and KiB."""
+
+    tasks: int
+    parallel: int
+    kind: str
+    failed: int
+    wall_ms: float
+    bare_ms: float
+    spawn_ms: float
+    git_ms: float
+    git_calls: float
+    store_ms: float
+    rest_ms: float
+    own_cpu_ms: float
+    child_cpu_ms: float
+    written_kib: float
+    limit_ms: float
+
+
+class _Meter:
+    """How long the calls of a method took together, and how many there were."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.calls = 0
+
+    def reset(self) -> None:
+        self.seconds, self.calls = 0.0, 0
+
+
+@contextmanager
+def _metered(owner: type, name: str) -> Iterator[_Meter]:
+    """Measure a coroutine method of a class while the block runs."""
+    meter, method = _Meter(), getattr(owner, name)
+
+    async def timed(*args: Any, **kwargs: Any) -> Any:
+        meter.calls += 1
+        start = time.perf_counter()
+        try:
+            return await method(*args, **kwargs)
+        finally:
+            meter.seconds += time.perf_counter() - start
+
+    setattr(owner, name, timed)
+    try:
+        yield meter
+    finally:
+        setattr(owner, name, method)
+
+
+async def measure(tasks: int, parallel: int, kind: str) -> Figures:
+    """Run ``tasks`` commands that do nothing (kind ``any``) or write a file (kind ``write``), and take the figures."""
+    folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
+    command = "true" if kind != "write" else 'echo x > "file-$MUSTER_TASK"'
+    try:
+        await _repository(folder)
+        bare_s = await _bare(folder, tasks, parallel, command)
+        return await _measured(folder, tasks, parallel, kind, command, bare_s)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _measured(folder: Path, tasks: int, parallel: int, kind: str, command: str, bare_s: float) -> Figures:
+    changes = {"any": Changes.ANY, "none": Changes.NONE, "write": Changes.REQUIRED}[kind]
+    plan = Plan(
+        slug="bench",
+        tasks=tuple(Task(id=f"T{number}", run=command, changes=changes) for number in range(1, tasks + 1)),
+    )
+    with (
+        _metered(LocalExecutor, "run") as spawn,
+        _metered(Git, "__call__") as git,
+        _metered(SqliteStore, "append") as store,
+    ):
+        flags = {"--gates": ("run.gates", "open"), "--max-parallel": ("run.max_parallel", parallel)}
+        async with open_project(folder, flags) as kit:
+            journal = await start_run(kit, plan)
+            for meter in (spawn, git, store):
+                meter.reset()
+            cpu, child, written, start = _cpu(), _child_cpu(), _written(), time.perf_counter()
+            state = await drive(kit, journal, None)
+            wall = time.perf_counter() - start
+            cpu, child, written = _cpu() - cpu, _child_cpu() - child, _written() - written
+    failed = sum(1 for entry in state.tasks.values() if entry.status.value != "done")
+    each = 1000 / tasks
+    # Tasks run at the same time, so a part's share of the wall time is its sum over the slots.
+    spawn_ms, git_ms = spawn.seconds * each / parallel, git.seconds * each / parallel
+    store_ms = store.seconds * each
+    return Figures(
+        tasks=tasks,
+        parallel=parallel,
+        kind=kind,
+        failed=failed,
+        wall_ms=wall * each,
+        bare_ms=bare_s * each,
+        spawn_ms=spawn_ms,
+        git_ms=git_ms,
+        git_calls=git.calls / tasks,
+        store_ms=store_ms,
+        rest_ms=max(0.0, wall * each - spawn_ms - git_ms - store_ms),
+        own_cpu_ms=cpu * each,
+        child_cpu_ms=child * each,
+        written_kib=written / 1024 / tasks,
+        limit_ms=1.5 * bare_s * each + git_ms,
+    )
+
+
+async def _bare(folder: Path, tasks: int, parallel: int, command: str) -> float:
+    """The same processes started by a loop that does nothing else; seconds."""
+    slots = asyncio.Semaphore(parallel)
+    place = folder / "bare"
+    place.mkdir()
+
+    async def one(number: int) -> None:
+        async with slots:
+            env = {**os.environ, "MUSTER_TASK": f"T{number}"}
+            # The bare alternative is what this file is about.
+            process = await asyncio.create_subprocess_exec("sh", "-c", command, cwd=place, env=env)  # noqa: TID251
+            await process.wait()
+
+    start = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for number in range(tasks):
+            group.create_task(one(number))
+    seconds = time.perf_counter() - start
+    shutil.rmtree(place)
+    return seconds
+
+
+async def _repository(folder: Path) -> None:
+    for number in range(200):
+        place = folder / f"src/package{number % 10}/module{number}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(f"VALUE = {number}\n" * 20, encoding="utf-8")
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    identity = ["-c", "user.name=Bench", "-c", "user.email=bench@localhost"]
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "Start"]):
+        done = await run(["git", *command], cwd=folder, env=env)
+        if done.code:
+            raise RuntimeError(done.stderr.decode(errors="replace"))
+
+
+def _cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _child_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _written() -> int:
+    """Bytes this process caused to be written to disks; 0 where the system does not tell."""
+    try:
+        lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes:")), 0)
+
+
+def table(rows: list[Figures]) -> str:
+    """The figures as aligned text, milliseconds per task."""
+    columns = ("tasks", "kind", "failed", "wall", "bare", "limit", "spawn", "git", "store", "rest", "own cpu", "KiB")
+    lines = ["".join(f"{column:>9}" for column in columns)]
+    for row in rows:
+        cells = [str(row.tasks), row.kind, str(row.failed)]
+        cells += [f"{value:.2f}" for value in (row.wall_ms, row.bare_ms, row.limit_ms, row.spawn_ms, row.git_ms)]
+        cells += [f"{value:.2f}" for value in (row.store_ms, row.rest_ms, row.own_cpu_ms, row.written_kib)]
+        lines.append("".join(f"{cell:>9}" for cell in cells))
+    return "\n".join(lines)
