@@ -1,0 +1,201 @@
+"""The values that cross the seams: what is asked of an adapter and what it answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+from muster.model.attempts import Usage
+from muster.model.gates import Answer
+from muster.model.record import Record
+
+
+class Owner(Record, frozen=True):
+    """A process that may own runs; pid and start time together are never reused."""
+
+    id: str
+    host: str
+    pid: int
+    pid_started: float
+
+
+class Lease(Record, frozen=True):
+    """The right to write to a run, until ``expires`` or until a higher epoch is given out."""
+
+    run: str
+    owner: Owner
+    epoch: int
+    expires: datetime
+
+
+class RunHead(Record, frozen=True):
+    """What a store knows of a run without reading its entries; ``state`` is that of the last run.state."""
+
+    run: str
+    seq: int
+    pos: int
+    hash: str
+    first_at: datetime
+    last_at: datetime
+    state: str = ""
+    slug: str = ""
+    title: str = ""
+
+
+class Snapshot(Record, frozen=True):
+    """Where the user's repository stands: commit, full ref of the branch (empty when detached), project prefix."""
+
+    commit: str
+    target: str
+    prefix: str
+
+
+class Collected(Record, frozen=True):
+    """What an attempt left, all of it committed: ``paths`` are relative to the project, changed since the base.
+
+    ``outside`` are changed paths outside the project's folder, relative to the
+    repository. ``embedded`` are repositories that were created inside.
+    ``hook_failure`` is the output of a commit hook that said no.
+    """
+
+    commit: str
+    tree: str
+    message: str
+    paths: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    embedded: tuple[str, ...] = ()
+    hook_failure: str = ""
+
+
+class Proposal(Record, frozen=True):
+    """A merge commit that exists but that no branch points to, or the files in conflict."""
+
+    commit: str = ""
+    tree: str = ""
+    conflicts: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class Salvage(Record, frozen=True):
+    """Where work was saved before its worktree was removed; ``kept`` is a folder that had to stay."""
+
+    ref: str = ""
+    commit: str = ""
+    kept: str = ""
+
+
+class MainState(Record, frozen=True):
+    """Whether the target branch can be moved now; ``reason`` is empty when it can."""
+
+    commit: str
+    reason: str = ""
+    hint: str = ""
+
+
+class CommitNote(Record, frozen=True):
+    """Message, author and time of a commit that Muster makes; equal notes make equal commits."""
+
+    message: str
+    author: str
+    at: datetime
+
+
+class AttemptSpec(Record, frozen=True):
+    """All an executor needs to run one attempt; ``folder`` takes outputs and is private to the attempt."""
+
+    id: str
+    run: str
+    task: str
+    number: int
+    agent: str
+    workdir: Path
+    folder: Path
+    command: str = ""
+    prompt: str = ""
+    model: str = ""
+    effort: str = ""
+    permission: str = "edit"
+    env: dict[str, str] = {}
+    env_allow: tuple[str, ...] = ()
+    timeout_s: float = 1800.0
+    grace_s: float = 5.0
+    keep_raw: bool = False
+
+
+class CheckSpec(Record, frozen=True):
+    """A verify command, the folder it runs in and the tree that is checked out there."""
+
+    id: str
+    command: str
+    tree: str
+    workdir: Path
+    folder: Path
+    env_allow: tuple[str, ...] = ()
+    timeout_s: float = 1800.0
+    grace_s: float = 5.0
+
+
+class News(Record, frozen=True):
+    """Something an agent told while working, already redacted.
+
+    ``kind`` is one of session, text, thought, delta, tool_started, tool_ended,
+    usage, retry, permission, notice, heartbeat, result.
+    """
+
+    kind: str
+    text: str = ""
+    tool: str = ""
+    ok: bool = True
+    usage: Usage | None = None
+    data: dict[str, str] = {}
+
+
+class Capabilities(Record, frozen=True):
+    """What a dialect can do."""
+
+    resume: bool = False
+    preassigned_session: bool = False
+    steer: bool = False
+    interrupt: bool = False
+    reports_cost: bool = False
+    permissions: tuple[str, ...] = ("edit",)
+
+
+class Detected(Record, frozen=True):
+    """Whether an agent can be used here; ``auth`` is ok, missing or unknown."""
+
+    found: bool
+    path: str = ""
+    version: str = ""
+    auth: str = "unknown"
+    hint: str = ""
+
+
+class Launch(Record, frozen=True):
+    """How to start one attempt: nothing here has been done yet.
+
+    ``stdin`` is written to a private file that the process reads; ``files``
+    are written relative to the attempt's folder before the start.
+    """
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+    stdin: bytes = b""
+    files: dict[str, bytes] = {}
+    session: str = ""
+    reads_output: bool = True
+
+
+class Exit(Record, frozen=True):
+    """How a process ended: exit code, or the signal that killed it."""
+
+    code: int | None = None
+    signal: int | None = None
+
+
+class Decision(Record, frozen=True):
+    """A person's answer at a gate."""
+
+    answer: Answer
+    by: str
+    why: str = ""
