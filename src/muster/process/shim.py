@@ -66,6 +66,6 @@ def read_record(record: Path) -> LifeRecord:
             if words and code > _SIGNAL_BASE:
                 return LifeRecord(pid=pid, leader=leader, signal=code - _SIGNAL_BASE)
             return LifeRecord(pid=pid, leader=leader, code=code)
-        elif line:
+        elif line and pid is not None:
             words = True
     return LifeRecord(pid=pid, leader=leader)

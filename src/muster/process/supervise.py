@@ -97,8 +97,16 @@ class Supervised:
 
     def finish_now(self) -> None:
         """Do the same with no grace and without the event loop, so that no cancellation can come between."""
-        for pause_s in self._kill():
-            time.sleep(pause_s)
+        interrupt: KeyboardInterrupt | None = None
+        while not self._clear:
+            try:
+                for pause_s in self._kill():
+                    time.sleep(pause_s)
+                break
+            except KeyboardInterrupt as pressed:
+                interrupt = pressed
+        if interrupt:
+            raise interrupt
 
     async def _stop(self, grace: Callable[[], float]) -> None:
         self._scan = True

@@ -1,0 +1,260 @@
+"""Attempts and verify commands as processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from muster.executors.environment import fingerprint, inherited
+from muster.executors.folder import Folder
+from muster.executors.tail import Tail
+from muster.executors.transcript import SIZE_LIMIT, last_bytes
+from muster.executors.watch import Watch, teller
+from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
+from muster.model.errors import EnvironmentProblem, MusterError
+from muster.model.redaction import Redactor, secret_values
+from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Launch, Parser, Tell
+from muster.process import Command, Ended, supervise, sweep_marker, take_over
+
+_TAIL = 2048
+_ERROR_TAIL = 8192
+_TIMED_OUT = 124  # as timeout(1) says it
+_KILLED_BY = 128  # as a shell says it
+_TOO_BIG = _KILLED_BY + 25  # SIGXFSZ
+
+
+class LocalExecutor:
+    """Runs each attempt in its own session, with its own environment, files and temporary folder."""
+
+    def __init__(self, agents: Mapping[str, Agent], clock: Clock, environ: Mapping[str, str] | None = None) -> None:
+        self._agents = agents
+        self._clock = clock
+        self._environ = dict(os.environ if environ is None else environ)
+        self._secrets = secret_values(self._environ)
+        self._redactor = Redactor(self._secrets)
+        self._hurried = False
+
+    async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
+        """Run the attempt to its end, telling news as it comes."""
+        begun = self._clock.monotonic()
+        prepared = self._prepare(spec)
+        if isinstance(prepared, Outcome):
+            return prepared
+        launch, parser = prepared
+        env = self._environment_of(spec, launch)
+        redactor = self._redactor_for({**spec.env, **launch.env})
+        folder = _folder_of(spec)
+        try:
+            folder.create(self._clock.now(), launch.stdin, launch.files)
+        except FileExistsError:
+            return _failed(Cause.ENVIRONMENT, f"Attempt {spec.id} was started before; it is never started again.")
+        except (OSError, ValueError) as problem:
+            await folder.finish(redactor, keep_raw=False)
+            return _failed(Cause.ENVIRONMENT, f"Cannot prepare attempt {spec.id}: {_words(problem)}.")
+        command = Command(
+            argv=launch.argv,
+            cwd=spec.workdir,
+            env={**env, "TMPDIR": str(folder.scratch)},
+            marker=spec.id,
+            stdin=folder.stdin if launch.stdin else None,
+            stdout=folder.stdout,
+            stderr=folder.stderr,
+            record=folder.record,
+        )
+        watch = _watch(folder, spec.timeout_s, launch, parser, redactor, tell)
+        try:
+            if failure := _cannot_run(launch.argv[0], spec.workdir, env["PATH"]):
+                return Outcome(ending=Ending.ERROR, failure=failure)
+            ended = await supervise(command, watch, self._grace(spec.grace_s))
+            await watch.read_to_end()
+            tail = folder.error_tail(redactor, _ERROR_TAIL)
+        except (EnvironmentProblem, OSError) as problem:
+            return _failed(Cause.ENVIRONMENT, _words(problem))
+        finally:
+            await folder.finish(redactor, keep_raw=spec.keep_raw)
+        duration_s = self._clock.monotonic() - begun
+        return _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+
+    async def adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
+        """Take over an attempt that a dead owner started: wait for it and read its outcome."""
+        folder = _folder_of(spec)
+        begun_at = folder.begun_at()
+        prepared = self._prepare(spec)
+        now = self._clock.now().timestamp()
+        left_s = max(0.0, spec.timeout_s - max(0.0, now - (begun_at or now)))
+        if isinstance(prepared, Outcome):
+            # Nobody is left who could read what it says.
+            watch, parser, redactor = Watch(folder, 0.0, None), None, self._redactor
+        else:
+            launch, parser = prepared
+            redactor = self._redactor_for({**spec.env, **launch.env})
+            watch = _watch(folder, left_s, launch, parser, redactor, tell)
+        try:
+            ended = await take_over(spec.id, folder.record, watch, self._grace(spec.grace_s))
+            await watch.read_to_end()
+            tail = folder.error_tail(redactor, _ERROR_TAIL)
+        finally:
+            await folder.finish(redactor, keep_raw=spec.keep_raw)
+        duration_s = max(0.0, (folder.ended_at() or now) - (begun_at or now))
+        known = ended.code is not None or ended.signal is not None or watch.timed_out or watch.flooded
+        if parser is None or not known:
+            return Outcome(
+                ending=Ending.INTERRUPTED,
+                failure=Failure(cause=Cause.INTERRUPTED, message="Its owner and its processes were gone."),
+                duration_ms=round(duration_s * 1000),
+                transcript=folder.output,
+                errors=folder.errors,
+                swept=ended.swept,
+            )
+        return _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+
+    async def check(self, spec: CheckSpec) -> Receipt:
+        """Run a verify command to its end and return the receipt.
+
+        Raises:
+            EnvironmentProblem: it could not be started, so there is nothing to say about the work.
+        """
+        begun = self._clock.monotonic()
+        env = inherited(self._environ, spec.env_allow)
+        folder = Folder(spec.folder, spec.id, spec.folder)
+        watch = Watch(folder, spec.timeout_s, None)
+        try:
+            folder.renew()
+            command = Command(
+                argv=("/bin/sh", "-c", spec.command),
+                cwd=spec.workdir,
+                env={**env, "TMPDIR": str(folder.scratch)},
+                marker=spec.id,
+                stdout=folder.stdout,
+            )
+            ended = await supervise(command, watch, self._grace(spec.grace_s))
+            tail = last_bytes(folder.stdout, self._redactor, _TAIL).decode("utf-8", "replace")
+        except OSError as problem:
+            raise EnvironmentProblem(f"Cannot check `{spec.command}`: {_words(problem)}.") from problem
+        finally:
+            await folder.finish(self._redactor, keep_raw=False)
+        return Receipt(
+            command=spec.command,
+            exit_code=_exit_code(ended, watch),
+            tree=spec.tree,
+            environment=fingerprint(env),
+            duration_ms=round((self._clock.monotonic() - begun) * 1000),
+            tail=tail,
+        )
+
+    def environment(self, env_allow: Sequence[str]) -> str:
+        """A short hash of the environment that commands get, for receipts."""
+        return fingerprint(inherited(self._environ, env_allow))
+
+    def hurry(self) -> None:
+        """From now on stop with no grace: a person asked twice."""
+        self._hurried = True
+
+    async def sweep(self, marker: str) -> tuple[int, ...]:
+        """End every process of the attempts that ``marker`` names; returns their pids."""
+        return await sweep_marker(marker)
+
+    def _grace(self, grace_s: float) -> Callable[[], float]:
+        return lambda: 0.0 if self._hurried else grace_s
+
+    def _prepare(self, spec: AttemptSpec) -> tuple[Launch, Parser] | Outcome:
+        agent = self._agents.get(spec.agent)
+        if agent is None:
+            known = ", ".join(sorted(self._agents))
+            return _failed(Cause.NOT_INSTALLED, f"There is no agent {spec.agent!r}; known: {known}.")
+        try:
+            launch = agent.launch(spec)
+        except MusterError as problem:
+            return _failed(Cause.BAD_REQUEST, problem.message)
+        return launch, agent.parser(launch)
+
+    def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
+        return {
+            **inherited(self._environ, spec.env_allow),
+            **launch.env,
+            **spec.env,
+            "MUSTER_RUN": spec.run,
+            "MUSTER_TASK": spec.task,
+            "MUSTER_ATTEMPT_NUMBER": str(spec.number),
+        }
+
+    def _redactor_for(self, env: Mapping[str, str]) -> Redactor:
+        more = secret_values(env) - self._secrets
+        return Redactor(self._secrets | more) if more else self._redactor
+
+
+def _folder_of(spec: AttemptSpec) -> Folder:
+    return Folder(spec.folder, spec.id, spec.folder.parent.parent)
+
+
+def _watch(folder: Folder, timeout_s: float, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell) -> Watch:
+    reader = Tail(folder.readable, teller(parser, redactor, tell)) if launch.reads_output else None
+    return Watch(folder, timeout_s, reader)
+
+
+def _cannot_run(program: str, workdir: Path, path: str) -> Failure | None:
+    """Say why the program cannot be started, before a shell says it less clearly."""
+    if not workdir.is_dir():
+        return Failure(cause=Cause.ENVIRONMENT, message=f"The folder {workdir} is not there.")
+    named = workdir / program if "/" in program else None
+    if shutil.which(str(named) if named else program, path=path):
+        return None
+    if (named and named.exists()) or shutil.which(program, os.F_OK, path):
+        return Failure(cause=Cause.ENVIRONMENT, message=f"{program!r} is not executable.")
+    return Failure(cause=Cause.NOT_INSTALLED, message=f"{program!r} is not installed, or not on PATH.")
+
+
+def _outcome(
+    spec: AttemptSpec,
+    ended: Ended,
+    watch: Watch,
+    parser: Parser,
+    tail: bytes,
+    folder: Folder,
+    redactor: Redactor,
+    duration_s: float,
+) -> Outcome:
+    said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
+    ending, failure = said.ending, said.failure
+    if watch.flooded:
+        ending = Ending.ERROR
+        failure = Failure(cause=Cause.AGENT_BUG, message=f"It wrote more than {SIZE_LIMIT >> 20} MiB.")
+    elif watch.timed_out:
+        ending = Ending.TIMEOUT
+        failure = Failure(cause=Cause.TIMEOUT, message=f"It did not end within {spec.timeout_s:g} s.")
+    elif failure is not None:
+        failure = msgspec.structs.replace(failure, message=redactor(failure.message))
+    return msgspec.structs.replace(
+        said,
+        ending=ending,
+        failure=failure,
+        exit_code=ended.code,
+        signal=ended.signal,
+        duration_ms=round(duration_s * 1000),
+        transcript=folder.output,
+        errors=folder.errors,
+        swept=ended.swept,
+    )
+
+
+def _exit_code(ended: Ended, watch: Watch) -> int:
+    if watch.timed_out:
+        return _TIMED_OUT
+    if watch.flooded:
+        return _TOO_BIG
+    return ended.code if ended.code is not None else _KILLED_BY + (ended.signal or 0)
+
+
+def _failed(cause: Cause, message: str) -> Outcome:
+    return Outcome(ending=Ending.ERROR, failure=Failure(cause=cause, message=message))
+
+
+def _words(problem: Exception) -> str:
+    if isinstance(problem, OSError):
+        name = f" ({problem.filename})" if problem.filename else ""
+        return f"{problem.strerror or problem}{name}"
+    return str(problem)

@@ -1,0 +1,74 @@
+"""An attempt while it runs: its output read, its time and its size limited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+import anyio.lowlevel
+import msgspec
+
+from muster.executors.folder import Folder
+from muster.executors.tail import Tail
+from muster.model.redaction import Redactor
+from muster.ports import News, Parser, Tell
+from muster.process import Supervised
+
+# Measured: half of this is the median delay of a line, at 1 ms of CPU a second.
+_READ_EVERY_S = 0.05
+_LOOK_EVERY_S = 0.25
+_LONGEST_TEXT = 64 * 1024
+
+
+class Watch:
+    """Sees one attempt through; afterwards it knows whether a limit ended it."""
+
+    def __init__(self, folder: Folder, timeout_s: float, reader: Tail | None) -> None:
+        self._folder = folder
+        self._timeout_s = timeout_s
+        self._reader = reader
+        self.timed_out = False
+        self.flooded = False
+
+    async def __call__(self, supervised: Supervised) -> None:
+        """Return when the leader has ended or a limit is reached."""
+        with anyio.move_on_after(self._timeout_s) as deadline:
+            while True:
+                with anyio.move_on_after(_READ_EVERY_S if self._reader else _LOOK_EVERY_S) as pause:
+                    await supervised.wait()
+                if not pause.cancelled_caught:
+                    return
+                if self._folder.too_big():
+                    self.flooded = True
+                    return
+                await self.catch_up()
+        self.timed_out = deadline.cancelled_caught
+
+    async def catch_up(self) -> None:
+        """Read what there is to read."""
+        while self._reader and self._reader.read():
+            await anyio.lowlevel.checkpoint()
+
+    async def read_to_end(self) -> None:
+        """Read the rest, when nothing can be added any more."""
+        await self.catch_up()
+        if self._reader:
+            self._reader.close()
+
+
+def teller(parser: Parser, redactor: Redactor, tell: Tell) -> Callable[[bytes], None]:
+    """Feed lines to the parser and tell what it makes of them, without secrets and not too long."""
+
+    def on_line(line: bytes) -> None:
+        for news in parser.feed(line):
+            tell(_clean(news, redactor))
+
+    return on_line
+
+
+def _clean(news: News, redactor: Redactor) -> News:
+    text = redactor(news.text)[:_LONGEST_TEXT]
+    data = {key: redactor(value)[:_LONGEST_TEXT] for key, value in news.data.items()}
+    if text == news.text and data == news.data:
+        return news
+    return msgspec.structs.replace(news, text=text, data=data)
