@@ -26,6 +26,10 @@ def report(error: BaseException, args: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return _tell(args, "interrupted", "Interrupted.", "", INTERRUPTED)
+    if isinstance(error, click.UsageError) and error.message.startswith("Usage:"):
+        # A group without a command; click hands over its help as the message.
+        print(error.message, file=sys.stderr)
+        return error.exit_code
     if isinstance(error, click.ClickException):
         hint = _usage_hint(error)
         return _tell(args, "usage", error.format_message(), hint, error.exit_code)

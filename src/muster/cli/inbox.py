@@ -91,9 +91,11 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool) -> int:
     if as_json:
         emit(result)
     else:
-        click.echo(f"{result['gate']}: {answer} recorded.")
-    if result["driven"] or not go:
-        if not result["driven"] and not as_json:
+        click.echo(f"{result['gate']} is {'approved' if answer == 'approve' else 'denied'}.")
+    if result["driven"] or result["ended"] or not go:
+        if result["ended"] and not as_json:
+            click.echo(f"Run {result['run']} is {result['ended']}; muster continue would start a new one.")
+        elif not result["driven"] and not as_json:
             click.echo(f"next: muster continue {result['run']}")
         return 0
     from muster.cli.driving import Output
@@ -111,13 +113,16 @@ async def _answer(wanted: str, answer: str, why: str) -> dict[str, Any]:
         run = gate["run"]
         driven = await is_driven(kit, run)
         sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=getpass.getuser())
-        await deliver(kit, sent)
-        return {"gate": gate["id"], "run": run, "answer": answer, "driven": driven}
+        state = await deliver(kit, sent)
+        ended = state.state if state.ended and not driven else ""
+        return {"gate": gate["id"], "run": run, "answer": answer, "driven": driven, "ended": ended}
 
 
 def _pick(wanted: str, gates: list[dict[str, Any]]) -> dict[str, Any]:
     from muster.model.errors import NotFoundError
 
+    if not gates:
+        raise NotFoundError("Nothing waits for an answer.", hint="muster ls shows all runs.")
     if wanted == "@last":
         found = gates[-1:]
     else:

@@ -56,9 +56,9 @@ async def go_on(wanted: str, yes: bool, interactive: bool, profile: str | None, 
     async with open_project(Path.cwd(), {"--profile": ("default_profile", profile)}) as kit:
         state = await load_run(kit, wanted)
         if state.ended:
+            journal = await restart_run(kit, state)
             if output.for_people:
                 click.echo(f"Run {state.run} has ended ({status_of(state, False)}); its open tasks get a new run.")
-            journal = await restart_run(kit, state)
         else:
             status = status_of(state, await is_driven(kit, state.run))
             auto = kit.resolved.settings.reliability.auto_recover

@@ -28,7 +28,7 @@ def ls(run: str | None, as_json: bool) -> None:
     elif rows:
         from muster.cli.output import table
 
-        table(["NAME", "COMMIT", "AGE"], [(row["name"], row["commit"][:9], row["at"]) for row in rows])
+        table(["NAME", "COMMIT", "SAVED AT"], [(row["name"], row["commit"][:9], row["at"]) for row in rows])
     else:
         click.echo("Nothing had to be saved.")
 

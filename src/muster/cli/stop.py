@@ -24,9 +24,16 @@ def stop(ctx: click.Context, target: str, now: bool, wait: bool, as_json: bool) 
     if as_json:
         emit(result)
     else:
-        affected = ", ".join(result["affects"]) or "nothing that runs"
-        click.echo(f"{result['run']}: {result['result']} (affects {affected})")
+        click.echo(_words(result))
     ctx.exit(0 if result["result"] in ("cancelled", "accepted") else 1)
+
+
+def _words(result: dict[str, Any]) -> str:
+    what = f"{result['run']}/{result['task']}" if result["task"] else result["run"]
+    if result["result"] == "already-terminal":
+        return f"{what} has ended already; nothing was stopped."
+    affected = ", ".join(result["affects"]) or "nothing that runs"
+    return f"{what}: {result['result']} (affects {affected})"
 
 
 async def _stop(target: str, now: bool, wait: bool) -> dict[str, Any]:

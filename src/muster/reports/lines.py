@@ -8,6 +8,7 @@ from typing import assert_never
 from muster.model import events as ev
 from muster.model.state import RunState
 from muster.model.waves import waves as in_waves
+from muster.reports.views import left_alone
 
 
 class Narrator:
@@ -64,7 +65,8 @@ class Narrator:
                 return f"merged into {event.target.removeprefix('refs/heads/')} as {event.commit[:9]}"
             case ev.MainMergeBlocked():
                 branch = event.target.removeprefix("refs/heads/")
-                return f"! {branch} was left alone: {event.reason}" + (f"\n  {event.hint}" if event.hint else "")
+                hint = f"\n  {event.hint}" if event.hint else ""
+                return f"! {branch} was left alone: {left_alone(event.reason)}{hint}"
             case ev.MainUndone():
                 return f"{event.target.removeprefix('refs/heads/')} is back at {event.after[:9]}"
             case ev.RunStateChanged():

@@ -24,7 +24,7 @@ def report(state: RunState) -> str:
         f"- result: `refs/muster/{state.run}/integration` at `{state.integration[:12]}`"
         + (f", merged as `{state.main_commit[:12]}`" if state.main_commit else ", not merged"),
         f"- gates: {accepted.policy.autonomy.value}; profile: {accepted.policy.profile} "
-        f"({accepted.policy.profile_source}); resumed {state.epoch} times",
+        f"({accepted.policy.profile_source})" + _resumed(state.epoch),
         "",
     ]
     for number, wave in enumerate(state.waves, start=1):
@@ -74,6 +74,10 @@ def _gates(state: RunState) -> list[str]:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _resumed(times: int) -> str:
+    return "" if not times else "; resumed once" if times == 1 else f"; resumed {times} times"
 
 
 def _length(milliseconds: int | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from muster.model.state import RunState, TaskState
-from muster.reports.views import duration_ms, status_of, word_for
+from muster.reports.views import duration_ms, left_alone, status_of, word_for
 
 _MARKS = {"done": "+", "failed": "x", "skipped": "-", "cancelled": "x", "queued": ".", "needs-input": "?"}
 
@@ -21,7 +21,7 @@ def run_text(state: RunState, live: bool) -> str:
     ]
     if state.main_commit:
         lines.append(f"merged  {state.main_commit[:9]} into {branch}")
-    why = state.reason or state.main_blocked
+    why = state.reason or left_alone(state.main_blocked)
     if why:
         lines.append(f"reason  {why}")
     if state.main_hint:
@@ -42,10 +42,15 @@ def _task_lines(entry: TaskState) -> list[str]:
     title = entry.task.title if entry.task.title != entry.task.id else ""
     tries = f" ({len(entry.attempts)} attempts)" if len(entry.attempts) > 1 else ""
     lines = [f"  {_MARKS.get(word, '>')} {entry.task.id:<12} {word}{tries}  {title}".rstrip()]
-    if entry.reason and word != "done":
+    if entry.reason and word != "done" and not _said_by_last(entry):
         lines.append(f"      {entry.reason.splitlines()[0]}")
     for attempt in entry.attempts:
         if attempt.failure is not None:
             first = (attempt.failure.message.strip().splitlines() or [""])[0]
             lines.append(f"      attempt {attempt.number}: {attempt.failure.cause.value}: {first[:140]}")
     return lines
+
+
+def _said_by_last(entry: TaskState) -> bool:
+    failure = entry.attempts[-1].failure if entry.attempts else None
+    return failure is not None and failure.message == entry.reason

@@ -32,9 +32,31 @@ def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
         return "failed"
     if live:
         return "stopping" if head.state == "cancel_requested" else "running"
-    if counts.get("gate.asked", 0) > counts.get("gate.answered", 0):
+    if counts.get("gate.asked", 0) > counts.get("gate.answered", 0) or counts.get("main.merge_blocked"):
         return "waiting"
     return "stopped" if counts.get("run.released", 0) > counts.get("run.resumed", 0) else "interrupted"
+
+
+# How the workspace says why it would not move a branch; other reasons are sentences already.
+_LEFT_ALONE = {
+    "detached": "HEAD is detached",
+    "missing": "the branch is gone",
+    "elsewhere": "it is checked out in a folder that is gone",
+    "in-progress": "something is unfinished where it is checked out",
+    "dirty": "there are uncommitted changes where it is checked out",
+    "in-the-way": "files that git does not track are in the way",
+    "moved": "it has moved meanwhile",
+    "refused": "git refused",
+}
+
+
+def left_alone(reason: str) -> str:
+    """Why a branch was not moved, in words.
+
+    >>> left_alone("dirty"), left_alone("it moved meanwhile and conflicts in a.py")
+    ('there are uncommitted changes where it is checked out', 'it moved meanwhile and conflicts in a.py')
+    """
+    return _LEFT_ALONE.get(reason, reason)
 
 
 def run_view(state: RunState, live: bool) -> dict[str, Any]:
