@@ -5,7 +5,7 @@ An adapter is finished when it passes the contract tests of its Protocol.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -276,6 +276,3 @@ class Listener(Protocol):
 
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """Called for news that is not kept."""
-
-
-AgentTable = Mapping[str, Agent]

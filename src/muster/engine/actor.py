@@ -122,7 +122,10 @@ class Actor:
     async def _loop(self, group: TaskGroup) -> str:
         """Returns why the loop ended."""
         while True:
-            await self._take_in()
+            # Nothing may be awaited between here and the reconciling: an effect whose facts are not in the
+            # state yet would look as if it had never been started.
+            while self._facts or self._messages:
+                await self._take_in()
             if self._shutdown:
                 return self._shutdown
             steps = decide(self.state, self._clock.now())

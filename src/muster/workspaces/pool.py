@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anyio import to_thread
+from anyio import Lock, to_thread
 
 from muster.workspaces.git import Git
 from muster.workspaces.status import Status
@@ -27,6 +27,8 @@ class Pool:
         self._folder = folder
         self._idle: list[Worktree] = []
         self._spares = 0
+        # git fails to add one worktree while it is writing its notes on another.
+        self._adding = Lock()
 
     async def take(self, name: str, commit: str) -> Worktree:
         """A worktree called ``name``, clean and detached at ``commit``; nothing may be in its place."""
@@ -79,7 +81,8 @@ class Pool:
 
     async def _add(self, folder: Path, commit: str) -> Worktree:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        await self._git.ours()("worktree", "add", "--force", "--detach", "--quiet", str(folder), commit)
+        async with self._adding:
+            await self._git.ours()("worktree", "add", "--force", "--detach", "--quiet", str(folder), commit)
         admin = admin_of(folder, self._common)
         assert admin is not None, folder
         tree = Worktree(folder, admin, self._git)
