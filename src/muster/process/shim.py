@@ -18,7 +18,7 @@ trap : HUP INT QUIT TERM USR1 USR2
 exec 3>&2 2>>"$1"
 shift
 echo "pid $$" >&2
-{ read -r stat </proc/$$/stat && echo "stat $stat" >&2; } 2>/dev/null
+[ -r /proc/$$/stat ] && read -r stat </proc/$$/stat && echo "stat $stat" >&2
 (exec "$@" 2>&3 3>&-)
 code=$?
 echo "exit $code" >&2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from muster.process.exits import await_exit, await_exit_now
 from muster.process.table import table
 
 OUTPUT_LIMIT = 64 * 1024 * 1024
-_SLACK = 4 * 1024 * 1024  # larger than any chunk that the kernel writes or refuses as a whole
+_LOOK_S = 0.1
 _KILL_WAIT_S = 2.0
 
 
@@ -54,7 +55,11 @@ async def run(
     with ExitStack() as stack:
         started = _Started(stack, argv, cwd, env, stdin)
         with anyio.move_on_after(timeout_s) as scope:
-            await await_exit(started.process)
+            while not started.too_long():
+                with anyio.move_on_after(_LOOK_S) as look:
+                    await await_exit(started.process)
+                if not look.cancelled_caught:
+                    break
         return started.completed(argv, timeout_s if scope.cancelled_caught else None, check)
 
 
@@ -70,8 +75,15 @@ def run_now(
     """Do the same as `run` without an event loop."""
     with ExitStack() as stack:
         started = _Started(stack, argv, cwd, env, stdin)
-        ended = await_exit_now(started.process, timeout_s)
-        return started.completed(argv, None if ended else timeout_s, check)
+        left_s = timeout_s
+        while not started.too_long() and not await_exit_now(
+            started.process, _LOOK_S if left_s is None else min(left_s, _LOOK_S)
+        ):
+            if left_s is not None:
+                left_s -= _LOOK_S
+                if left_s <= 0:
+                    return started.completed(argv, timeout_s, check)
+        return started.completed(argv, None, check)
 
 
 class _Started:
@@ -89,11 +101,11 @@ class _Started:
         env: Mapping[str, str],
         stdin: bytes,
     ) -> None:
-        self.out = _memory(stack, OUTPUT_LIMIT)
-        self.err = _memory(stack, OUTPUT_LIMIT)
+        self.out = _memory(stack)
+        self.err = _memory(stack)
         source = subprocess.DEVNULL
         if stdin:
-            source = _memory(stack, None)
+            source = _memory(stack)
             _write_all(source, stdin)
             os.lseek(source, 0, os.SEEK_SET)
         try:
@@ -102,17 +114,19 @@ class _Started:
             raise cannot_start(argv, cwd, problem) from problem
         stack.callback(self._kill)
 
+    def too_long(self) -> bool:
+        """Whether the program has printed more than it may."""
+        return max(os.fstat(self.out).st_size, os.fstat(self.err).st_size) > OUTPUT_LIMIT
+
     def completed(self, argv: Sequence[str], out_of_time_s: float | None, check: bool) -> Completed:
         name = " ".join(argv[:2])
         if out_of_time_s is not None:
             raise EnvironmentProblem(f"`{name}` did not end within {out_of_time_s:g} s.")
+        if self.too_long():
+            raise EnvironmentProblem(f"`{name}` printed more than {OUTPUT_LIMIT >> 20} MiB.")
         table.reap(self.process)
         code = self.process.returncode
-        # The program shares our file offset: where it stands is how much was written.
-        sizes = [os.lseek(fd, 0, os.SEEK_CUR) for fd in (self.out, self.err)]
-        if max(sizes) > OUTPUT_LIMIT:
-            raise EnvironmentProblem(f"`{name}` printed more than {OUTPUT_LIMIT >> 20} MiB.")
-        stdout, stderr = (_read_all(fd, size) for fd, size in zip((self.out, self.err), sizes, strict=True))
+        stdout, stderr = _read_all(self.out), _read_all(self.err)
         if check and code != 0:
             words = stderr.decode("utf-8", "replace").strip() or f"exit code {code}"
             raise EnvironmentProblem(f"`{name}` failed: {words[-500:]}")
@@ -140,20 +154,16 @@ def cannot_start(argv: Sequence[str], cwd: str | os.PathLike[str], problem: Exce
     return EnvironmentProblem(f"Cannot start {program!r}: {problem}.")
 
 
-def _memory(stack: ExitStack, limit: int | None) -> int:
-    """A nameless file in memory; with a limit, a write past it (and some slack) fails in the writer."""
-    if not hasattr(os, "memfd_create"):
+def _memory(stack: ExitStack) -> int:
+    """A nameless file, in memory where that is possible."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("muster", os.MFD_CLOEXEC)
+    else:
         fd, name = tempfile.mkstemp()
-        stack.callback(os.close, fd)
         Path(name).unlink()
-        return fd
-    import fcntl
-
-    fd = os.memfd_create("muster", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     stack.callback(os.close, fd)
-    if limit is not None:
-        os.ftruncate(fd, limit + _SLACK)  # sparse: costs nothing
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
+    # A script that opens /dev/stderr anew writes at a place of its own; appending keeps others from writing over it.
+    fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
     return fd
 
 
@@ -163,7 +173,8 @@ def _write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def _read_all(fd: int, size: int) -> bytes:
+def _read_all(fd: int) -> bytes:
+    size = os.fstat(fd).st_size
     parts = []
     at = 0
     while at < size and (part := os.pread(fd, size - at, at)):

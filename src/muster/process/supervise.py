@@ -255,15 +255,16 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
 
 
 async def _find_leader(marker: str, record: Path) -> Facts | None:
+    """The leader as it was recorded, dead or alive; None when that cannot be known any more."""
     waited_s = 0.0
     while True:
         written = read_record(record)
+        if written.leader is not None:
+            return written.leader
         if written.pid is not None:
+            # Where a shell cannot see its own start time, the marker has to tell a recycled pid.
             seen = facts.system.facts(written.pid)
-            if seen is None or seen.zombie or facts.system.marker(seen.pid) != marker:
-                return None
-            same = written.leader is None or written.leader.started == seen.started
-            return seen if same else None
+            return seen if seen and facts.system.marker(seen.pid) == marker else None
         # Between the start and the first line of the record there is a moment, and somebody may die in it.
         if waited_s >= _LEADER_APPEARS_S or not relatives(lambda other: other == marker, None):
             return None
