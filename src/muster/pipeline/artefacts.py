@@ -82,6 +82,19 @@ def write_text(place: Path, text: str) -> None:
         _replace(folder, place, text.encode())
 
 
+def create_text(place: Path, text: str) -> bool:
+    """Make a new file; False when something is there already, which then stays as it is."""
+    with _told(place):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            handle = os.open(place, _NEW_FILE, 0o644)
+        except FileExistsError:
+            return False
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode())
+    return True
+
+
 def write_progress(project: Path, state: RunState) -> Path:
     """Say in the project's progress file how far a run is."""
     data = msgspec.json.format(msgspec.json.encode(progress_of(state)), indent=2)

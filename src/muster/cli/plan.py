@@ -1,0 +1,197 @@
+"""``muster plan``: make, check, show and draw plans."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muster.cli.output import emit, json_option, style, table
+
+if TYPE_CHECKING:
+    from muster.model.issues import Issue
+    from muster.model.plan import Plan, Task
+
+_PATH = click.argument("path", required=False, type=click.Path(path_type=Path))
+_SLUG = click.option("--project", "slug", metavar="SLUG", help="The plan in .muster/projects/SLUG.")
+_CELL = 60
+
+
+@click.group()
+def plan() -> None:
+    """Make, check and draw plans.
+
+    A plan is a Markdown file: each '## heading' with a yaml block that has an
+    'id' is a task. PATH is its file, '-' the standard input; without it, it is
+    plan.md here or the only plan of the project.
+    """
+
+
+@plan.command()
+@_PATH
+@_SLUG
+@click.option("--strict/--soft", default=True, help="Also warn about profile drift and unproven tasks (default).")
+@json_option
+@click.pass_context
+def lint(ctx: click.Context, path: Path | None, slug: str | None, strict: bool, as_json: bool) -> None:
+    """Name all that is wrong or doubtful in a plan; exit code 2 when it cannot be used."""
+    from muster.model.issues import Severity
+    from muster.model.plan_document import check_plan
+    from muster.model.plan_lint import lint as look_at
+
+    data, source, project = _load(path, slug)
+    found, issues = check_plan(data, source=source)
+    if found is not None:
+        issues += look_at(found, strict=strict, brief_sha256=_brief_sha256(project, found.slug))
+    errors = [issue for issue in issues if issue.severity is Severity.ERROR]
+    valid = found is not None and not errors
+    if as_json:
+        emit({"source": source, "valid": valid, "strict": strict, "issues": [_as_json(issue) for issue in issues]})
+    else:
+        for issue in issues:
+            click.echo(issue.text(source))
+        click.echo(style(_verdict(source, found, valid, issues), fg="green" if valid else "red"))
+    ctx.exit(0 if valid else 2)
+
+
+@plan.command()
+@_PATH
+@_SLUG
+@json_option
+def show(path: Path | None, slug: str | None, as_json: bool) -> None:
+    """Show a plan's tasks, wave by wave."""
+    from muster.model.waves import waves
+
+    found, _ = _parse(path, slug)
+    levels = waves(found.tasks)
+    if as_json:
+        emit({"plan": found, "waves": levels})
+        return
+    click.echo(f"{found.title or found.slug}: {_count(found)}")
+    number = {task_id: level for level, wave in enumerate(levels, start=1) for task_id in wave}
+    tasks = sorted(found.tasks, key=lambda task: number[task.id])
+    rows = [
+        (str(number[task.id]), task.id, task.title, ", ".join(task.needs), _work(task), _cell("; ".join(task.verify)))
+        for task in tasks
+    ]
+    table(("wave", "task", "title", "needs", "work", "verify"), rows)
+
+
+@plan.command()
+@_PATH
+@_SLUG
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", help="The language.")
+@json_option
+def graph(path: Path | None, slug: str | None, form: str, as_json: bool) -> None:
+    """Draw what waits for what."""
+    from muster.model import plan_graph
+    from muster.model.waves import waves
+
+    found, _ = _parse(path, slug)
+    if as_json:
+        edges = [(need, task.id) for task in found.tasks for need in task.needs]
+        emit({"waves": waves(found.tasks), "edges": edges})
+        return
+    draw = {"text": plan_graph.graph_text, "mermaid": plan_graph.graph_mermaid, "dot": plan_graph.graph_dot}[form]
+    click.echo(draw(found), nl=False)
+
+
+@plan.command()
+@click.argument("path", default="plan.md", type=click.Path(path_type=Path))
+@json_option
+def new(path: Path, as_json: bool) -> None:
+    """Write a first plan that works here: commands only, proven by the repository's own tests."""
+    from muster.model.errors import RefusedError
+    from muster.pipeline.artefacts import create_text
+    from muster.pipeline.starter import command_for_tests, starter_plan
+
+    project = _project() or Path.cwd()
+    if not create_text(path, starter_plan(project, str(path))):
+        raise RefusedError(f"{path} exists already; nothing was changed.", hint="muster plan new OTHER.md")
+    command = command_for_tests(project)
+    if as_json:
+        emit({"created": str(path), "verify": command})
+        return
+    click.echo(f"created {path}: three commands in two waves")
+    click.echo(f"proof:  {command or 'no test command was found; put yours under verify'}")
+    click.echo(f"next:   muster plan graph {path}, then muster run --plan {path}")
+
+
+def _load(path: Path | None, slug: str | None) -> tuple[bytes, str, Path | None]:
+    from muster.pipeline.artefacts import load_plan
+
+    project = _project()
+    data, source = load_plan(project, path=path, slug=slug)
+    return data, source, project
+
+
+def _parse(path: Path | None, slug: str | None) -> tuple[Plan, str]:
+    from muster.model.plan_document import parse_plan
+
+    data, source, _ = _load(path, slug)
+    return parse_plan(data, source=source), source
+
+
+def _project() -> Path | None:
+    """The project around the current folder; a plan can be looked at without one."""
+    from muster.config.load import find_project
+    from muster.model.errors import NotFoundError
+
+    try:
+        return find_project(Path.cwd())
+    except NotFoundError:
+        return None
+
+
+def _brief_sha256(project: Path | None, slug: str) -> str:
+    from muster.pipeline.artefacts import BRIEF, read_artefact
+
+    data = read_artefact(project, slug, BRIEF) if project is not None else None
+    return sha256(data).hexdigest() if data is not None else ""
+
+
+def _as_json(issue: Issue) -> dict[str, Any]:
+    """All keys, also those at their default: a program should not have to guess."""
+    return {
+        "severity": issue.severity.value,
+        "code": issue.code,
+        "message": issue.message,
+        "line": issue.line,
+        "path": issue.path,
+        "allowed": issue.allowed,
+        "hint": issue.hint,
+    }
+
+
+def _verdict(source: str, found: Plan | None, valid: bool, issues: tuple[Issue, ...]) -> str:
+    from muster.model.issues import Severity
+
+    errors = sum(issue.severity is Severity.ERROR for issue in issues)
+    notes = [_number(errors, "error"), _number(len(issues) - errors, "warning")]
+    told = ", ".join(note for note in notes if note) or "nothing to say against it"
+    if valid and found is not None:
+        return f"{source}: valid, {_count(found)}, {told}"
+    return f"{source}: not valid, {told}"
+
+
+def _count(found: Plan) -> str:
+    from muster.model.waves import waves
+
+    return f"{_number(len(found.tasks), 'task')} in {_number(len(waves(found.tasks)), 'wave')}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' if count != 1 else ''}" if count else ""
+
+
+def _work(task: Task) -> str:
+    return _cell(task.run) if task.is_command else task.agent
+
+
+def _cell(text: str) -> str:
+    """The beginning of a text, without characters that a terminal would obey."""
+    first = text.strip().partition("\n")[0]
+    shown = "".join(each if each.isprintable() else "�" for each in first[:_CELL])
+    return shown + "…" if shown != text.strip() else shown
