@@ -286,6 +286,28 @@ async def test_a_prompt_reaches_the_agent_byte_for_byte(tmp_path: Path) -> None:
     assert (tmp_path / "work" / "got").read_bytes() == prompt
 
 
+class BrokenAgent(EchoAgent):
+    """A dialect with a bug."""
+
+    def feed(self, line: bytes) -> Iterable[News]:
+        raise KeyError("feed")
+
+    def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
+        raise KeyError("finish")
+
+
+@pytest.mark.anyio
+async def test_a_dialect_with_a_bug_is_an_outcome(tmp_path: Path) -> None:
+    told: list[News] = []
+    agent = BrokenAgent(Launch(argv=("echo", "hello")))
+
+    outcome = await make({"echo": agent}).run(attempt(tmp_path, agent="echo"), told.append)
+
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.AGENT_BUG
+    assert [one.kind for one in told] == ["notice"]
+
+
 @pytest.mark.anyio
 async def test_a_program_that_cannot_be_started_is_an_outcome_that_says_why(tmp_path: Path) -> None:
     plain = tmp_path / "plain"

@@ -13,6 +13,8 @@ from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
 from muster.ports import AttemptSpec, Capabilities, Detected, Exit, Launch, News
 
 _SHOWN = 500
+_DEAREST_USD = 1e9
+_MOST_TOKENS = 10**15
 # What an agent's own protocol may say; the rest is for the orchestrator to find out.
 _TOLD = {
     cause.value: cause
@@ -103,9 +105,8 @@ class ScriptedParser:
 
 
 def _sum(usage: Usage, told: dict[str, Any]) -> Usage:
-    cost = told.get("cost_usd")
-    known = isinstance(cost, int | float) and not isinstance(cost, bool)
-    total = (usage.cost_usd or 0.0) + float(cost) if known and cost is not None else usage.cost_usd
+    cost = _price(told.get("cost_usd"))
+    total = usage.cost_usd if cost is None else (usage.cost_usd or 0.0) + cost
     return Usage(
         input=usage.input + _count(told.get("input")),
         output=usage.output + _count(told.get("output")),
@@ -115,5 +116,10 @@ def _sum(usage: Usage, told: dict[str, Any]) -> Usage:
     )
 
 
+def _price(value: object) -> float | None:
+    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _DEAREST_USD
+    return float(value) if known and isinstance(value, int | float) else None
+
+
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else 0

@@ -218,7 +218,10 @@ def _outcome(
     redactor: Redactor,
     duration_s: float,
 ) -> Outcome:
-    said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
+    try:
+        said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
+    except Exception as problem:  # a dialect from another package must not end the run
+        said = _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
     ending, failure = said.ending, said.failure
     if watch.flooded:
         ending = Ending.ERROR

@@ -60,7 +60,11 @@ def teller(parser: Parser, redactor: Redactor, tell: Tell) -> Callable[[bytes], 
     """Feed lines to the parser and tell what it makes of them, without secrets and not too long."""
 
     def on_line(line: bytes) -> None:
-        for news in parser.feed(line):
+        try:
+            told = tuple(parser.feed(line))
+        except Exception as problem:  # a dialect from another package must not end the run
+            told = (News(kind="notice", ok=False, text=f"A line could not be read: {problem!r}"),)
+        for news in told:
             tell(_clean(news, redactor))
 
     return on_line
