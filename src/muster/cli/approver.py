@@ -20,11 +20,11 @@ class TerminalApprover:
         if gate.detail:
             print("\n".join(f"    {line}" for line in gate.detail.splitlines()[:12]))
         while True:
-            print("  [y]es / [n]o, with a reason after it if you like: ", end="", flush=True)
+            # A line of its own: when the answer comes from elsewhere, the next line must not hang on to it.
+            print("  [y]es / [n]o, with a reason after it if you like:", flush=True)
             await anyio.wait_readable(sys.stdin.fileno())
             line = sys.stdin.readline()
             if not line:
-                print()
                 return None
             word, _, why = line.strip().partition(" ")
             answers = {"y": Answer.APPROVE, "yes": Answer.APPROVE, "n": Answer.DENY, "no": Answer.DENY}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,14 +72,28 @@ async def _run(
 ) -> int:
     from muster.cli.driving import drive_and_tell
     from muster.pipeline.artefacts import read_plan
-    from muster.wiring import open_project, policy_for, start_run
+    from muster.wiring import open_project, start_run
 
-    async with open_project(Path.cwd(), flags, read_only=dry_run) as kit:
+    if dry_run:
+        _forecast(plan_path, slug, flags, output)
+        return 0
+    async with open_project(Path.cwd(), flags) as kit:
         plan = read_plan(kit.project, path=plan_path, slug=slug)
-        if dry_run:
-            from muster.cli.dry_run import show
-
-            show(plan, policy_for(kit), as_json=output.as_json)
-            return 0
         journal = await start_run(kit, plan)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
+
+
+def _forecast(plan_path: Path | None, slug: str | None, flags: Flags, output: Output) -> None:
+    """Say what a run would do; this needs no journal and so works before the first run."""
+    from muster.cli.dry_run import show
+    from muster.config.load import find_project, load_settings
+    from muster.config.policy import run_policy
+    from muster.config.profiles import choose_profile
+    from muster.config.trust import TrustState, trust_state
+    from muster.pipeline.artefacts import read_plan
+
+    project = find_project(Path.cwd())
+    trusted = trust_state(project) is TrustState.TRUSTED
+    resolved = load_settings(project, environ=os.environ, flags=flags, trusted=trusted)
+    plan = read_plan(project, path=plan_path, slug=slug)
+    show(plan, run_policy(resolved.settings, choose_profile(project, resolved=resolved)), as_json=output.as_json)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.output import emit, json_option
+
+if TYPE_CHECKING:
+    from muster.wiring import Kit
 
 
 @click.command()
@@ -44,12 +47,13 @@ async def _rows(limit: int | None) -> list[dict[str, Any]]:
             rows = []
             for head in heads[:limit]:
                 counts = await kit.store.counts(head.run)
+                earlier = await _done_before(kit, head.run)
                 rows.append(
                     {
                         "run": head.run,
                         "status": head_status(head, await is_driven(kit, head.run), counts),
                         "tasks": counts.get("task.planned", 0),
-                        "done": counts.get("task.succeeded", 0),
+                        "done": earlier + counts.get("task.succeeded", 0),
                         "started_at": head.first_at,
                         "last_at": head.last_at,
                         "age": ago(head.first_at, kit.clock.now()),
@@ -62,6 +66,16 @@ async def _rows(limit: int | None) -> list[dict[str, Any]]:
         if "git" in error.hint:
             raise
         return []
+
+
+async def _done_before(kit: Kit, run: str) -> int:
+    """How many tasks of a run had been done by the run that it continues."""
+    from muster.model.events import PlanAccepted
+
+    for entry in await kit.store.read(run, limit=2):
+        if entry.type == PlanAccepted.type and isinstance(accepted := entry.event, PlanAccepted):
+            return len(accepted.done)
+    return 0
 
 
 @click.command()
