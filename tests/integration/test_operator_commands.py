@@ -6,12 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -22,7 +20,6 @@ from muster.model.events import RunStateChanged
 from muster.process import this_owner
 from muster.stores.sqlite import SqliteStore
 
-ROOT = Path(__file__).parents[2]
 Muster = Callable[..., tuple[int, str, str]]
 
 
@@ -321,12 +318,3 @@ def test_doctor_works_outside_of_a_repository(
 
     assert code == 0
     assert findings(out, "repository")[0][2] == "git init"
-
-
-def test_the_settings_page_is_what_the_types_say() -> None:
-    command = [sys.executable, str(ROOT / "scripts/generate_settings.py"), "--check"]
-    env: dict[str, Any] = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
-
-    assert done.returncode == 0, done.stdout + done.stderr

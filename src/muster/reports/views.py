@@ -12,7 +12,7 @@ from muster.ports import RunHead
 def status_of(state: RunState, live: bool) -> str:
     """The state of a run in one word, for people.
 
-    ``running``, ``waiting`` for a person, ``paused`` when its owner let go of
+    ``running``, ``waiting`` for a person, ``stopped`` when its owner let go of
     it, ``interrupted`` when its owner is gone, ``stopping``, or how it ended.
     """
     if state.ended:
@@ -21,7 +21,7 @@ def status_of(state: RunState, live: bool) -> str:
         return "stopping" if state.cancel is not None else "running"
     if state.waiting_gates or state.main_blocked:
         return "waiting"
-    return "paused" if state.released else "interrupted"
+    return "stopped" if state.released else "interrupted"
 
 
 def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
@@ -34,7 +34,7 @@ def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
         return "stopping" if head.state == "cancel_requested" else "running"
     if counts.get("gate.asked", 0) > counts.get("gate.answered", 0) or counts.get("main.merge_blocked"):
         return "waiting"
-    return "paused" if counts.get("run.released", 0) > counts.get("run.resumed", 0) else "interrupted"
+    return "stopped" if counts.get("run.released", 0) > counts.get("run.resumed", 0) else "interrupted"
 
 
 # How the workspace says why it would not move a branch; other reasons are sentences already.

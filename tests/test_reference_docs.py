@@ -1,0 +1,55 @@
+"""The written pages and the code say the same."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md"))
+)
+# A file of this repository as a page names it; what begins with a dot or a < is in somebody else's.
+NAMED = re.compile(r"`((?:src|tests|docs|scripts|examples|changes)/[\w./+-]+|(?:[a-z_]+/)+[a-z_]+\.py)`")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def test_every_generated_page_is_fresh() -> None:
+    check = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate_docs.py", "--check"], capture_output=True, text=True
+    )
+
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_only_files_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    named = [name for name in NAMED.findall(text) if "<" not in name]
+
+    missing = [name for name in named if not any((base / name).exists() for base in (ROOT, ROOT / "src" / "muster"))]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_links_only_to_what_is_there(page: str) -> None:
+    place = ROOT / page
+    text = re.sub(r"^(`{3,})[^\n]*\n.*?^\1$", "", place.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+    broken = []
+    for path, anchor in LINK.findall(text):
+        target = place if not path else place.parent / path
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(f"{path}#{anchor}" if anchor else path)
+
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What links to a page's headings may be called."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
