@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from muster.model.attempts import Ending
 from muster.ports import Agent, AttemptSpec, Exit, Launch, News
+
+# The same test runs for each dialect; examples of one say nothing about another, so none are kept.
+FOR_EACH_SUBCLASS = settings(deadline=None, database=None, suppress_health_check=[HealthCheck.differing_executors])
 
 
 def spec_for(**more: object) -> AttemptSpec:
@@ -88,14 +91,14 @@ class AgentContract:
         assert outcome.failure is not None
         assert outcome.failure.message
 
-    @settings(deadline=None)
+    @FOR_EACH_SUBCLASS
     @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"{", b"null", b"[]", b'{"type":1}']), max_size=20))
     def test_no_line_can_make_a_parser_raise_or_succeed(self, lines: list[bytes]) -> None:
         _, ending = self.play(lines, Exit(code=0))
 
         assert ending is not Ending.OK or not self.good_stream()
 
-    @settings(deadline=None)
+    @FOR_EACH_SUBCLASS
     @given(st.data())
     def test_noise_between_the_lines_changes_nothing(self, data: st.DataObject) -> None:
         stream = self.good_stream()

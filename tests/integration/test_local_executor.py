@@ -238,6 +238,26 @@ async def test_a_wiped_daemon_lives_no_longer_than_the_attempts_that_may_own_it(
 
 
 @pytest.mark.anyio
+async def test_a_wiped_child_that_its_dying_parent_leaves_is_known_to_be_of_the_stopped_attempt(tmp_path: Path) -> None:
+    executor = make()
+    stubborn = "sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done'"
+    stopped = attempt(tmp_path, command=f"env -i setsid {stubborn} & wait", task="T1", grace_s=0.5)
+    waiting = attempt(tmp_path, command="echo ready; sleep 300", task="T2", grace_s=0.1)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(executor.run, waiting, ignore)
+        await until_written(waiting, b"ready")
+        async with anyio.create_task_group() as inner:
+            inner.start_soon(executor.run, stopped, ignore)
+            await until_written(stopped, b"\n")
+            inner.cancel_scope.cancel()
+        alive = exists(int(written(stopped)))
+        group.cancel_scope.cancel()
+
+    assert not alive
+
+
+@pytest.mark.anyio
 async def test_processes_of_this_program_that_are_no_attempts_are_left_alone(tmp_path: Path) -> None:
     ours = sleeper()
     try:
