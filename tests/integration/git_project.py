@@ -49,6 +49,9 @@ class GitProject:
         assert done.returncode == 0 or not ok, (args, done.stdout, done.stderr)
         return done.stdout.decode(errors="surrogateescape").rstrip("\n")
 
+    def run(self, script: str, *, cwd: Path | None = None) -> None:
+        subprocess.run(["sh", "-ec", script], cwd=cwd or self.top, env=self.env, capture_output=True, check=True)
+
     def write(self, files: Mapping[str, str | bytes], *, at: Path | None = None) -> None:
         for name, content in files.items():
             path = (at or self.top) / name

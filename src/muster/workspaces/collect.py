@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from muster.ports import Collected, CommitNote
 from muster.workspaces.commits import Described, Person, describe, identity, make_commit, person
 from muster.workspaces.git import GitError
@@ -23,15 +25,26 @@ class Collector:
         self._shared = tuple(self._prefix + path.encode() for path in shared)
 
     async def collect(
-        self, tree: Worktree, ref: str, base: str, base_tree: str, note: CommitNote, *, hooks: bool
+        self,
+        tree: Worktree,
+        ref: str,
+        base: str,
+        base_tree: str,
+        note: CommitNote,
+        *,
+        hooks: bool,
+        keep_index: Callable[[Worktree, Status], Awaitable[None]],
     ) -> Collected:
         """Commit what is not committed, keep it under ``ref``, and name what changed since ``base``.
 
-        No ref is made when there is nothing but ``base``.
+        No ref is made when there is nothing but ``base``. ``keep_index`` is
+        called before staged content is replaced by other content.
         """
         tree.litter = None
         found = await self._detached(tree, base)
         embedded = {*found.nested, *await self._strangers(tree, found)}
+        if any(change.staged and change.unstaged for change in found.changes):
+            await keep_index(tree, found)
         failure = await self._commit(tree, found, embedded, note, hooks=hooks)
         commit = await self._head(tree, found, base, note)
         described = Described(tree=base_tree, message="", differences=())

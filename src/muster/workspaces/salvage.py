@@ -38,8 +38,15 @@ class Rescue:
         saved = await self._save_work(tree, found, task, attempt)
         strangers = found.nested or any(change.new_gitlink for change in found.changes)
         if strangers or await self._submodule_work(tree, found):
-            return Salvage(ref=saved.ref, commit=saved.commit, kept=self._keep(tree, attempt))
+            return Salvage(ref=saved.ref, commit=saved.commit, kept=await self._keep(tree, attempt))
         return saved if saved.ref else None
+
+    async def save_index(self, tree: Worktree, found: Status, task: str, attempt: int) -> None:
+        """Save what was staged and is different on disk by now."""
+        staged, files = await self._trees(tree, found)
+        if staged != files:
+            parents = (found.head,) if found.head else ()
+            await self._keep_ref(await self._commit(staged, parents, task, attempt, "the index"), task, attempt)
 
     async def _save_work(self, tree: Worktree, found: Status, task: str, attempt: int) -> Salvage:
         parents = [found.head] if found.head else []
@@ -135,16 +142,16 @@ class Rescue:
 
     async def _submodule_work(self, tree: Worktree, found: Status) -> bool:
         """Whether a submodule that the task filled holds work that is nowhere else."""
-        if not (tree.admin / "modules").is_dir():
-            return False
-        if any(change.submodule[2:4].strip(b".") for change in found.changes if change.submodule.startswith(b"S")):
+        configs = tree.submodule_configs()
+        if configs and any(
+            change.submodule[2:4].strip(b".") for change in found.changes if change.submodule.startswith(b"S")
+        ):
             return True
-        for config in (tree.admin / "modules").rglob("config"):
-            if (config.parent / "objects").is_dir():
-                git = self._git.bare(config.parent)
-                done = await git("rev-list", "--max-count=1", "--all", "HEAD", "--not", "--remotes", check=False)
-                if done.code != 0 or done.stdout:
-                    return True
+        for config in configs:
+            git = self._git.bare(config.parent)
+            done = await git("rev-list", "--max-count=1", "--all", "HEAD", "--not", "--remotes", check=False)
+            if done.code != 0 or done.stdout:
+                return True
         return False
 
     async def _save_ruin(self, tree: Worktree, task: str, attempt: int) -> Salvage | None:
@@ -165,14 +172,21 @@ class Rescue:
                 commit = await self._commit(tip_tree, lost, task, attempt, "commits")
             saved = await self._keep_ref(commit, task, attempt)
         if tree.exists():
-            return Salvage(ref=saved.ref, commit=saved.commit, kept=self._keep(tree, attempt))
+            return Salvage(ref=saved.ref, commit=saved.commit, kept=await self._keep(tree, attempt))
         return saved if saved.ref else None
 
-    def _keep(self, tree: Worktree, attempt: int) -> str:
+    async def _keep(self, tree: Worktree, attempt: int) -> str:
         """Give a folder that has to stay a name of its own, beside the others."""
-        aside = _free_name(tree.folder, attempt)
+        before, aside = tree.folder, _free_name(tree.folder, attempt)
         tree.let(None)
         tree.move(aside)
+        for config in tree.submodule_configs():
+            # Submodules note where their files are, which `git worktree move` cannot change either.
+            done = await self._git("config", "--file", str(config), "core.worktree", check=False)
+            place = (config.parent / os.fsdecode(done.stdout.removesuffix(b"\n"))).resolve()
+            if done.code == 0 and place.is_relative_to(before):
+                there = str(aside / place.relative_to(before))
+                await self._git("config", "--file", str(config), "core.worktree", there)
         return str(aside)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,6 +68,11 @@ class GitWorkspace:
         self._looked = False
         self._readying = Lock()
 
+    @property
+    def calls(self) -> dict[str, int]:
+        """How many git processes were started, by command."""
+        return self._git.calls
+
     async def prepare(self, task: str, attempt: int, base: str) -> Path:
         """Give the task a clean folder at ``base``; see the seam."""
         await self._make_ready(base)
@@ -97,7 +103,8 @@ class GitWorkspace:
         if tree is None:
             return await self._collected_before(task, ref, base)
         base_tree = await self.tree_of(base)
-        collected = await self._collector.collect(tree, ref, base, base_tree, note, hooks=hooks)
+        keep_index = partial(self._rescue.save_index, task=task, attempt=attempt)
+        collected = await self._collector.collect(tree, ref, base, base_tree, note, hooks=hooks, keep_index=keep_index)
         self._tree_ids[collected.commit] = collected.tree
         self._merged[base, collected.commit] = collected.tree
         tree.safe |= {collected.commit}
@@ -223,6 +230,9 @@ class GitWorkspace:
             if not (saved and saved.kept):
                 await self._pool.remove(tree)
         self._trees.clear()
+        for folder in self._folder.glob("*"):
+            if not folder.name.startswith(KEPT):
+                set_aside(folder, 0)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
 

@@ -88,6 +88,11 @@ class Worktree:
                         found.update(_OBJECT.findall(file.read(_NOTE_LIMIT)))
         return frozenset(oid.decode() for oid in found if oid.strip(b"0"))
 
+    def submodule_configs(self) -> tuple[Path, ...]:
+        """The configuration of every submodule that was filled here."""
+        found = (self.admin / "modules").rglob("config")
+        return tuple(config for config in found if (config.parent / "objects").is_dir())
+
     def head_is(self, commit: str) -> bool:
         """Whether HEAD is detached at this commit."""
         return _read(self.admin / "HEAD").strip() == commit.encode()
