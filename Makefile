@@ -45,8 +45,7 @@ contracts: setup ## import-linter: who may import whom
 	@$(BIN)/lint-imports --no-logo
 
 docs: setup ## regenerate the generated references
-	@if [ -f scripts/generate_docs.py ]; then $(BIN)/python scripts/generate_docs.py; \
-		else echo "docs: nothing is generated yet"; fi
+	@$(BIN)/python scripts/generate_docs.py
 
 check: lint types contracts test ## everything a change must pass
 

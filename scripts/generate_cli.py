@@ -30,7 +30,12 @@ def exit_codes() -> list[tuple[int, str]]:
     """All exit codes: those of the error tree and those of a run that has ended."""
     from muster.model.errors import MusterError
 
-    found = {0: "done", 1: "the run or one of its tasks failed, or something unexpected happened", 7: "the run was cancelled", 130: "interrupted by Ctrl-C"}
+    found = {
+        0: "done",
+        1: "the run or one of its tasks failed, or something unexpected happened",
+        7: "the run was cancelled",
+        130: "interrupted by Ctrl-C",
+    }
     waiting = [MusterError]
     while waiting:
         kind = waiting.pop(0)

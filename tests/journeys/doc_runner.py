@@ -7,6 +7,7 @@ What a page may use:
 * a ```` ```console terminal-1 ```` block runs its command on a terminal of its own and goes on once the block was
   printed; a later block of the same name shows what follows, up to the end of the command.
 * ``<!-- file: NAME -->`` before a block: the block is what a reader saves under that name.
+* ``<!-- either: A B -->`` before a block: A and B may change their roles in it.
 * ``<!-- not run: WHY -->`` before a block.
 
 Ids, hashes, times and widths of columns differ from run to run and are not compared; neither is the order of
@@ -63,6 +64,7 @@ class Block:
     steps: tuple[Step, ...]
     file: str = ""
     text: str = ""
+    either: tuple[str, ...] = ()
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -74,7 +76,8 @@ def blocks(page: str) -> Iterator[Block]:
         if note == "file":
             yield Block(line, "", (), file=value, text=found["text"])
         elif words[:1] == ["console"] and note != "not run":
-            yield Block(line, words[1] if len(words) > 1 else "", tuple(_steps(found["text"], line)))
+            either = tuple(value.split()) if note == "either" else ()
+            yield Block(line, words[1] if len(words) > 1 else "", tuple(_steps(found["text"], line)), either=either)
 
 
 def _steps(text: str, line: int) -> Iterator[Step]:
@@ -195,7 +198,8 @@ class Reader:
     def _follow(self, block: Block, page: str) -> None:
         for step, following in zip(block.steps, [*block.steps[1:], Step(0, "")], strict=True):
             printed = self._run(step.command)
-            _hold(f"{page}:{step.line}: $ {step.command}", step.shown, printed)
+            if not (block.either and fits(_swapped(step.shown, *block.either), printed)):
+                _hold(f"{page}:{step.line}: $ {step.command}", step.shown, printed)
             if following.command != "echo $?":
                 assert self._status == 0, f"{page}:{step.line}: $ {step.command} ended with {self._status}:\n{printed}"
 
@@ -222,6 +226,11 @@ class Reader:
         )
         self._cwd, self._status = Path(Path(place).read_text().rstrip("\n")), done.returncode
         return done.stdout.decode("utf-8", "replace")
+
+
+def _swapped(lines: list[str], one: str, other: str) -> list[str]:
+    names = {one: other, other: one}
+    return [re.sub(rf"\b({one}|{other})\b", lambda found: names[found[0]], line) for line in lines]
 
 
 def _hold(where: str, shown: list[str], printed: str) -> None:

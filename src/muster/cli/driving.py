@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from muster.engine.journal import Journal
@@ -60,7 +62,9 @@ async def drive_and_tell(
 def closing_words(kit: Kit, state: RunState) -> list[str]:
     """Where things are now and what to do next."""
     short = state.run
-    place = (kit.folder(state.run) / "report.md").relative_to(kit.project)
+    place = kit.folder(state.run) / "report.md"
+    if kit.project == Path.cwd():
+        place = place.relative_to(kit.project)
     words = [f"report: {place}"]
     waiting = state.waiting_gates
     if state.ended:
