@@ -225,9 +225,6 @@ class Executor(Protocol):
     async def check(self, spec: CheckSpec) -> Receipt:
         """Run a verify command to its end and return the receipt; no process is left."""
 
-    def environment(self, env_allow: Sequence[str]) -> str:
-        """A short hash of the environment that commands get, for receipts."""
-
     def hurry(self) -> None:
         """From now on stop with no grace: a person asked twice."""
 

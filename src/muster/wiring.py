@@ -24,6 +24,7 @@ from muster.engine.actor import Actor
 from muster.engine.journal import Journal, load
 from muster.engine.ownership import absorb, begin, resume, take
 from muster.executors.local import LocalExecutor
+from muster.executors.seats import MIB, Seats
 from muster.model.errors import BusyError, ConflictError, InputError, RefusedError
 from muster.model.events import CommandRefused, MainMergeStarted, MainUndone
 from muster.model.evolve import fold
@@ -107,7 +108,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     """A new run for what an ended one left open, on top of the work that it integrated."""
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
-    policy = policy_for(kit)
+    policy = policy_for(kit, plan_profile=old.accepted.profile)
     run = new_id(kit.clock.now(), SystemRandom())
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
     settled = settle_tasks(tasks, policy, agents(), kit.folder(run))
@@ -125,7 +126,9 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
     repository = await Repository.discover(kit.project)
     workspace = _workspace(kit, repository, run, journal.state.policy)
     folder = kit.folder(run)
-    executor = LocalExecutor(agents(), kit.clock)
+    settings = kit.resolved.settings.run
+    seats = Seats(kit.clock, settings.host_parallel, settings.min_free_memory_mb * MIB)
+    executor = LocalExecutor(agents(), kit.clock, seats)
     actor = Actor(
         journal,
         kit.store,
@@ -158,9 +161,14 @@ def write_artefacts(kit: Kit, state: RunState) -> Path:
     return place
 
 
-def policy_for(kit: Kit) -> RunPolicy:
-    """What files, environment and flags say about a new run."""
-    return run_policy(kit.resolved.settings, choose_profile(kit.project, resolved=kit.resolved))
+def policy_for(kit: Kit, *, plan_profile: str = "") -> RunPolicy:
+    """What files, environment and flags say about a new run; a plan that is gone on with brings its own profile.
+
+    Raises:
+        RefusedError: a file of the project asks for something that needs trust.
+    """
+    choice = choose_profile(kit.project, resolved=kit.resolved, frontmatter=plan_profile)
+    return run_policy(kit.resolved.required(), choice)
 
 
 async def find_run(store: Store, wanted: str) -> str:

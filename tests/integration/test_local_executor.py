@@ -41,7 +41,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 def make(agents: Mapping[str, Agent] = AGENTS, environ: Mapping[str, str] | None = None) -> LocalExecutor:
-    return LocalExecutor(agents, SystemClock(), environ)
+    return LocalExecutor(agents, SystemClock(), environ=environ)
 
 
 class TestLocalExecutor(ExecutorContract):

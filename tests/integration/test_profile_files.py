@@ -10,7 +10,6 @@ from muster.config.load import load_settings
 from muster.config.profiles import choose_profile, load_models, load_profiles, new_profile
 from muster.config.settings import AgentSettings
 from muster.model.errors import InputError
-from muster.model.plan import Plan
 from muster.model.profiles import BUILT_IN_PROFILES, PHASES, ProfileChoice
 from muster.model.tiers import resolve_model, resolve_phases
 
@@ -38,7 +37,7 @@ def choose(project: Path, *, flag: str = "", plan: str = "", env: str = "") -> P
     resolved = load_settings(
         project, environ={"MUSTER_PROFILE": env}, flags={"--profile": ("default_profile", flag or None)}
     )
-    return choose_profile(project, resolved=resolved, plan=Plan(slug="x", tasks=(), profile=plan) if plan else None)
+    return choose_profile(project, resolved=resolved, frontmatter=plan)
 
 
 def test_a_file_of_the_project_wins_over_the_users_and_over_what_is_built_in(home: Path, project: Path) -> None:

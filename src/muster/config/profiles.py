@@ -14,7 +14,6 @@ from muster.config.places import PROJECT_FOLDER, user_folder
 from muster.config.resolve import LayerKind, Resolved
 from muster.config.settings import AgentSettings
 from muster.model.errors import InputError
-from muster.model.plan import Plan
 from muster.model.profiles import BUILT_IN_PROFILES, Profile, ProfileChoice, read_profile
 from muster.model.profiles import choose_profile as choose
 from muster.model.record import Record
@@ -49,9 +48,9 @@ def load_profiles(project: Path | None, table: ModelTable) -> Profiles:
 
 
 def choose_profile(
-    project: Path | None, *, resolved: Resolved, flag: str | None = None, plan: Plan | None = None
+    project: Path | None, *, resolved: Resolved, flag: str | None = None, frontmatter: str = ""
 ) -> ProfileChoice:
-    """The profile of a run: of the flag, else of the ``plan`` that is gone on with, else of the settings.
+    """The profile of a run: of the flag, else of the plan's front matter when it is gone on with, else of the settings.
 
     Raises:
         InputError: it is unknown, or a file that would define it is wrong.
@@ -60,7 +59,6 @@ def choose_profile(
     name, kind = resolved.settings.default_profile, resolved.sources["default_profile"].kind
     if kind is LayerKind.FLAG:
         flag = flag or name
-    frontmatter = plan.profile if plan else ""
     wanted = flag or frontmatter or name
     # Said also where a built-in profile has this name: the file was meant to replace it.
     for file, problem in loaded.problems.items():

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
 from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
+from muster.executors.seats import Seats
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
 from muster.executors.watch import Watch, teller
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
 from muster.model.errors import EnvironmentProblem, MusterError
 from muster.model.redaction import Redactor, secret_values
-from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Launch, Parser, Tell
+from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Launch, News, Parser, Tell
 from muster.process import Command, Ended, supervise, sweep_marker, take_over
 
 _TAIL = 2048
@@ -30,8 +31,15 @@ _TOO_BIG = _KILLED_BY + 25  # SIGXFSZ
 class LocalExecutor:
     """Runs each attempt in its own session, with its own environment, files and temporary folder."""
 
-    def __init__(self, agents: Mapping[str, Agent], clock: Clock, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        agents: Mapping[str, Agent],
+        clock: Clock,
+        seats: Seats | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
         self._agents = agents
+        self._seats = seats
         self._clock = clock
         self._environ = dict(os.environ if environ is None else environ)
         self._secrets = secret_values(self._environ)
@@ -40,6 +48,12 @@ class LocalExecutor:
 
     async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Run the attempt to its end, telling news as it comes."""
+        if self._seats is None:
+            return await self._run(spec, tell)
+        async with self._seats.seat(lambda why: tell(News(kind="notice", text=f"waits: {why}"))):
+            return await self._run(spec, tell)
+
+    async def _run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         begun = self._clock.monotonic()
         prepared = self._prepare(spec)
         if isinstance(prepared, Outcome):
@@ -145,10 +159,6 @@ class LocalExecutor:
             duration_ms=round((self._clock.monotonic() - begun) * 1000),
             tail=tail,
         )
-
-    def environment(self, env_allow: Sequence[str]) -> str:
-        """A short hash of the environment that commands get, for receipts."""
-        return fingerprint(inherited(self._environ, env_allow))
 
     def hurry(self) -> None:
         """From now on stop with no grace: a person asked twice."""

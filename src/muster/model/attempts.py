@@ -97,7 +97,7 @@ class Outcome(Record, frozen=True):
 
 
 class Receipt(Record, frozen=True):
-    """Proof that a command ran on a tree; valid for exactly this tree, command and environment."""
+    """Proof that a command ran on a tree, valid for exactly this tree and command; ``environment`` is a hash."""
 
     command: str
     exit_code: int

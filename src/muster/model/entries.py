@@ -55,7 +55,7 @@ class Entry(Record, frozen=True):
     @property
     def event(self) -> Event:
         """The typed event; one of an unknown type keeps its data."""
-        return decode_event(self.type, self.data)
+        return decode_event(self.type, self.data, self.v)
 
 
 def event_types() -> dict[str, type[Any]]:
@@ -96,20 +96,27 @@ def encode_event(event: Event) -> bytes:
     return data
 
 
-def decode_event(type_: str, data: bytes | msgspec.Raw) -> Event:
+def decode_event(type_: str, data: bytes | msgspec.Raw, v: int = SCHEMA_VERSION) -> Event:
     """Read an entry's data back; the inverse of `encode_event`.
+
+    What a newer schema ``v`` says in words that this release does not have is
+    kept as unknown, like a type that it does not have.
 
     Raises:
         JournalError: the data of a known type does not fit its class.
     """
     decoder = _DECODERS.get(type_)
     try:
-        if decoder is None:
-            return UnknownEvent(type=type_, data=msgspec.json.decode(data, type=dict[str, Any]))
-        event: Event = decoder.decode(data)
+        if decoder is not None:
+            event: Event = decoder.decode(data)
+            return event
+    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        if v <= SCHEMA_VERSION:
+            raise JournalError(f"Entry of type {type_} cannot be read: {error}.") from error
+    try:
+        return UnknownEvent(type=type_, data=msgspec.json.decode(data, type=dict[str, Any]))
     except (msgspec.ValidationError, msgspec.DecodeError) as error:
         raise JournalError(f"Entry of type {type_} cannot be read: {error}.") from error
-    return event
 
 
 def chain_hash(

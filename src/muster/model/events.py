@@ -82,7 +82,7 @@ class PlanAccepted(Record, frozen=True):
     ``target`` is the full ref that the result goes to, empty for a detached
     HEAD. ``prefix`` is the project's folder inside the repository, empty or
     ending in a slash. ``start`` is the integration commit to begin from: the
-    base, or where the run ``continues`` stopped.
+    base, or where the run ``continues`` stopped. ``profile`` is the plan's own.
     """
 
     type: ClassVar[str] = "plan.accepted"
@@ -96,6 +96,7 @@ class PlanAccepted(Record, frozen=True):
     title: str = ""
     prefix: str = ""
     start_tree: str = ""
+    profile: str = ""
     continues: str = ""
     done: tuple[str, ...] = ()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from muster.model.record import Record, StrictRecord
+from muster.model.record import Record
 
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,40}$"
 MAX_TASKS = 500
@@ -29,7 +29,7 @@ class OnFailure(enum.Enum):
     CONTINUE = "continue"
 
 
-class Contains(StrictRecord, frozen=True):
+class Contains(Record, frozen=True):
     """A text that a file must hold after the task."""
 
     path: str

@@ -33,6 +33,7 @@ def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str) -
         source=plan.source,
         title=plan.title,
         prefix=snapshot.prefix,
+        profile=plan.profile,
     )
 
 

@@ -15,7 +15,8 @@ class Narrator:
     """Words entries as lines; remembers when attempts began, to say how long they took."""
 
     def __init__(self) -> None:
-        self._since: dict[tuple[str, int], datetime] = {}
+        self._since: dict[str, datetime] = {}
+        self._merged: set[str] = set()
 
     def line(self, event: ev.Event, at: datetime) -> str:
         """The line for an event; empty when people need not be told."""
@@ -23,7 +24,7 @@ class Narrator:
             case ev.TaskQueued():
                 return f"wave {event.wave}: {_some(event.tasks)}"
             case ev.AttemptStarted():
-                self._since[event.task, event.attempt] = at
+                self._since[event.task] = at
                 again = f" again (attempt {event.attempt})" if event.attempt > 1 else ""
                 return f"  > {event.task} started{again}"
             case ev.AttemptEnded():
@@ -39,9 +40,11 @@ class Narrator:
             case ev.TaskMergeFailed():
                 return f"  ! {event.task} attempt {event.attempt} not merged: {_first_line(event.failure.message)}"
             case ev.TaskMerged():
-                return f"  + {event.task} merged as {event.commit[:9]}{self._took(event.task, event.attempt, at)}"
+                self._merged.add(event.task)
+                return f"  + {event.task} merged as {event.commit[:9]}{self._took(event.task, at)}"
             case ev.TaskSucceeded():
-                return ""
+                merged = event.task in self._merged
+                return "" if merged else f"  + {event.task} done{self._took(event.task, at)}, nothing to merge"
             case ev.RetryScheduled():
                 return f"  ~ {event.task} will be tried again" + _in(event.delay_ms)
             case ev.TaskFailed():
@@ -97,8 +100,8 @@ class Narrator:
             case _:
                 assert_never(event)
 
-    def _took(self, task: str, attempt: int, at: datetime) -> str:
-        since = self._since.get((task, attempt))
+    def _took(self, task: str, at: datetime) -> str:
+        since = self._since.get(task)
         return f" after {(at - since).total_seconds():.1f}s" if since is not None else ""
 
 

@@ -75,7 +75,7 @@ def damaged(run: str, seq: object) -> JournalError:
     """The error for an entry that is not as it was written, or is gone."""
     return JournalError(
         f"Run {run}: entry {seq} is damaged or missing. The journal was left alone.",
-        hint="`muster continue` can cut the run there and go on from the entry before.",
+        hint="Restore the file from a backup, or start a new run; the work that was merged is under refs/muster/.",
     )
 
 
