@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from muster.model.plan_rules import FRONT_KEYS, MANIFEST_KEYS
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -47,6 +49,14 @@ def test_a_page_links_only_to_what_is_there(page: str) -> None:
             broken.append(f"{path}#{anchor}" if anchor else path)
 
     assert broken == []
+
+
+@pytest.mark.parametrize(("heading", "keys"), [("The manifest", MANIFEST_KEYS), ("The front matter", FRONT_KEYS)])
+def test_the_page_of_the_plan_format_has_every_key_and_no_other(heading: str, keys: tuple[str, ...]) -> None:
+    text = (ROOT / "docs" / "plan-format.md").read_text(encoding="utf-8")
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+    assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(keys)
 
 
 def anchors(page: Path) -> set[str]:

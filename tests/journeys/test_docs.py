@@ -11,11 +11,12 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.timeout(180)
-def test_the_tutorial_shows_what_its_commands_print(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["tutorial.md", "plan-format.md"])
+def test_a_page_shows_what_its_commands_print(page: str, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
 
-    Reader(folder).read(ROOT / "docs" / "tutorial.md")
+    Reader(folder).read(ROOT / "docs" / page)
 
 
 @pytest.mark.timeout(180)
