@@ -19,4 +19,4 @@ def site(tmp_path: Path) -> Iterator[Site]:
         left = site.left()
     finally:
         site.close()
-    assert left == []
+    assert left == {}

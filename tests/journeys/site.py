@@ -22,8 +22,8 @@ from tests.journeys.terminal import Terminal
 PATIENCE_S = 40.0
 MUSTER = (sys.executable, "-P", "-m", "muster")
 
-# A helper that gets away from its parent as daemons do: two forks, a session of its own, no terminal. It says
-# that it is there by writing its pid into the file (or FIFO) that it is given.
+# A process that gets away from its parent as daemons do: two forks, a session of its own, no terminal, deaf to
+# SIGTERM. It says that it is there by writing its pid into the file (or FIFO) that it is given.
 DAEMON = """\
 import os, signal, sys
 if os.fork():
@@ -31,8 +31,7 @@ if os.fork():
 os.setsid()
 if os.fork():
     os._exit(0)
-if "--stubborn" in sys.argv:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for fd in (0, 1, 2):
     os.dup2(os.open(os.devnull, os.O_RDWR), fd)
 with open(sys.argv[1], "w") as place:
@@ -274,24 +273,24 @@ class Site:
         self._meetings.append(meeting)
         return meeting
 
-    def daemon(self, place: Path, *, wiped: bool = False, stubborn: bool = False) -> str:
+    def daemon(self, place: Path, *, wiped: bool = False) -> str:
         """A command that leaves a daemon behind, which writes its pid to ``place``; with ``wiped``, unmarked."""
         script = self.root / "daemon.py"
         script.write_text(DAEMON)
         wipe = "env -i " if wiped else ""
-        return f"{wipe}{sys.executable} -S -E {script} {place}{' --stubborn' if stubborn else ''}"
+        return f"{wipe}{sys.executable} -S -E {script} {place}"
 
-    def left(self) -> list[str]:
-        """The command lines of living processes that have to do with this site and are no command of the test."""
+    def left(self) -> dict[int, str]:
+        """The living processes that have to do with this site and were not started by the test, by pid."""
         ours = {process.pid for process in self._started} | {terminal.pid for terminal in self._terminals}
-        found = []
+        found: dict[int, str] = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.pid in ours or process.status() == psutil.STATUS_ZOMBIE:
                     continue
                 words = process.cmdline()
                 if any(str(self.root) in word for word in (*words, process.cwd())):
-                    found.append(f"{process.pid}: {' '.join(words)}")
+                    found[process.pid] = " ".join(words)
         return found
 
     def users(self) -> dict[str, bytes]:
@@ -317,13 +316,16 @@ class Site:
         return found
 
     def close(self) -> None:
-        """End what the test itself has started and not ended."""
+        """End what was started and has not ended."""
         for terminal in self._terminals:
             terminal.close()
         for process in self._started:
             if process.poll() is None:
                 process.kill()
             process.communicate(timeout=PATIENCE_S)
+        for pid in self.left():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for meeting in self._meetings:
             meeting.close()
         self._started, self._terminals, self._meetings = [], [], []

@@ -102,7 +102,7 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool) -> int:
     from muster.cli.resume import go_on
 
     output = Output(as_json=False, as_jsonl=False, quiet=as_json)
-    return anyio.run(go_on, result["run"], True, True, None, output)
+    return anyio.run(go_on, result["run"], True, True, {}, output)
 
 
 async def _answer(wanted: str, answer: str, why: str) -> dict[str, Any]:

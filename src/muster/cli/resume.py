@@ -12,13 +12,15 @@ from muster.cli.output import json_option, jsonl_option
 
 if TYPE_CHECKING:
     from muster.cli.driving import Output
+    from muster.wiring import Flags
 
 
 @click.command("continue")
 @click.argument("run", default="@last")
 @click.option("-y", "--yes", is_flag=True, help="Resume an interrupted run without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
-@click.option("--profile", metavar="NAME", help="For a new run of open tasks: which model does which phase.")
+@click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="For a new run: who decides.")
+@click.option("--profile", metavar="NAME", help="For a new run: which model does which phase.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
 @json_option
 @jsonl_option
@@ -28,6 +30,7 @@ def continue_(
     run: str,
     yes: bool,
     no_input: bool,
+    gates: str | None,
     profile: str | None,
     quiet: bool,
     as_json: bool,
@@ -43,17 +46,18 @@ def continue_(
 
     from muster.cli.driving import Output
 
+    flags = {"--gates": ("run.gates", gates), "--profile": ("default_profile", profile)}
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
-    ctx.exit(anyio.run(go_on, run, yes, not no_input, profile, output))
+    ctx.exit(anyio.run(go_on, run, yes, not no_input, flags, output))
 
 
-async def go_on(wanted: str, yes: bool, interactive: bool, profile: str | None, output: Output) -> int:
+async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output) -> int:
     """Continue a run in whatever way its state asks for, and say which."""
     from muster.cli.driving import drive_and_tell
     from muster.reports.views import status_of
     from muster.wiring import is_driven, load_run, open_project, restart_run, resume_run
 
-    async with open_project(Path.cwd(), {"--profile": ("default_profile", profile)}) as kit:
+    async with open_project(Path.cwd(), flags) as kit:
         state = await load_run(kit, wanted)
         if state.ended:
             journal = await restart_run(kit, state)

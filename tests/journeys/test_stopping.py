@@ -1,0 +1,148 @@
+"""Stopping: from another terminal, by signals, by force; whatever a task left running is gone."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.journeys.site import Meeting, Site, adds, task
+
+
+def leavers(site: Site, meeting: Meeting, then: str) -> list[str]:
+    """Two tasks that leave a daemon each, one without any environment; its pid comes to the meeting."""
+    return [
+        task(
+            name,
+            f"{site.daemon(meeting.here, wiped=name == 'wiped')}; read _ < {meeting.go}; {then}",
+            changes="any",
+            on_failure="continue",
+        )
+        for name in ("marked", "wiped")
+    ]
+
+
+def test_a_stopped_run_is_gone_with_its_work_saved(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(adds("first"), task("slow", f"echo half > half.txt; {meeting.command}", needs=["first"]))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open", "--json")
+    meeting.reached()
+
+    stopped = site.muster("stop", "--json")
+
+    assert (stopped.code, stopped.json["result"], stopped.json["affects"]) == (0, "cancelled", ["slow"])
+    ended = running.end()
+    assert (ended.code, ended.json["status"]) == (7, "cancelled")
+    assert site.left() == {}
+    (saved,) = site.muster("salvage", "ls", "--json").json["salvage"]
+    assert site.git("show", f"{saved['ref']}:half.txt") == "half"
+    assert "+half" in site.muster("salvage", "show", saved["name"]).out
+    assert site.of("run.cancel")[0]["source"] == "stop-command"
+    again = site.muster("stop", "--json")
+    assert (again.code, again.json["result"]) == (1, "already-terminal")
+
+    continued = site.start("continue", "--gates", "open", "--json")
+    meeting.reached()
+    meeting.leave()
+
+    assert continued.end().code == 0
+    assert site.tree() == ["a.txt", "b.txt", "first.txt", "half.txt"]
+    assert len(site.muster("ls", "--json").json["runs"]) == 2
+
+
+def test_one_task_is_stopped_and_the_others_go_on(site: Site) -> None:
+    meeting, other = site.meeting(), site.meeting("other")
+    deaf = f"trap '' TERM; {meeting.command}; while :; do read _ < {meeting.go}; done"
+    site.plan(
+        task("deaf", deaf, on_failure="continue"),
+        task("good", f"{other.command}; echo good > good.txt"),
+    )
+    running = site.start("run", "--plan", "plan.md", "--gates", "open", "--json")
+    meeting.reached()
+    other.reached()
+
+    stopped = site.muster("stop", "@last/deaf", "--now", "--json")
+    other.leave()
+    ended = running.end()
+
+    assert (stopped.code, stopped.json["result"], stopped.json["affects"]) == (0, "cancelled", ["deaf"])
+    assert [(one["id"], one["status"]) for one in ended.json["tasks"]] == [("deaf", "cancelled"), ("good", "done")]
+    assert ended.code == 1
+    assert site.tree() == ["a.txt", "b.txt", "good.txt"]
+    assert site.muster("stop", "@last/none").code in (1, 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_run_is_left_to_be_continued(site: Site, number: signal.Signals) -> None:
+    meeting = site.meeting()
+    site.plan(task("slow", f"{meeting.command}; echo done > slow.txt"))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    meeting.reached()
+
+    running.send(number)
+
+    assert running.end().code == 75
+    assert site.left() == {}
+    assert site.of("task.attempt_ended")[0]["outcome"]["ending"] == "interrupted"
+    assert number.name in site.of("run.released")[0]["reason"]
+    continued = site.start("continue")
+    meeting.reached()
+    meeting.leave()
+    assert continued.end().code == 0
+    assert [one["attempt"] for one in site.show()["tasks"][0]["attempts"]] == [1, 2]
+    assert site.tree() == ["a.txt", "b.txt", "slow.txt"]
+
+
+@pytest.mark.parametrize(("then", "code"), [("true", 0), ("false", 1)])
+def test_a_task_that_ends_leaves_no_daemon(site: Site, then: str, code: int) -> None:
+    meeting = site.meeting()
+    site.plan(*leavers(site, meeting, then))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open", "--json")
+    daemons = {meeting.reached(), meeting.reached()}
+    assert daemons <= set(site.left())
+
+    meeting.leave()
+    meeting.leave()
+
+    assert running.end().code == code
+    assert site.left() == {}
+    assert {pid for swept in site.of("process.swept") for pid in swept["pids"]} >= daemons
+
+
+@pytest.mark.parametrize("how", ["stop", "ctrl-c", "terminate"])
+def test_a_run_that_is_stopped_leaves_no_daemon(site: Site, how: str) -> None:
+    meeting = site.meeting()
+    site.plan(*leavers(site, meeting, "true"))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    assert {meeting.reached(), meeting.reached()} <= set(site.left())
+
+    match how:
+        case "stop":
+            assert site.muster("stop", "--now").code == 0
+        case "ctrl-c":
+            running.send(signal.SIGINT)
+        case _:
+            running.send(signal.SIGTERM)
+
+    assert running.end().code == {"stop": 7, "ctrl-c": 130, "terminate": 75}[how]
+    assert site.left() == {}
+    assert site.muster("ps", "--orphans", "--json").json["processes"] == []
+
+
+def test_a_run_that_was_killed_and_continued_leaves_no_daemon(site: Site) -> None:
+    meeting = site.meeting()
+    # One that wiped its environment as well has nothing left by which a new owner could know it.
+    site.plan(leavers(site, meeting, "true")[0])
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    daemon = meeting.reached()
+
+    running.kill()
+
+    assert daemon in site.left(), "nobody was there who could have ended it"
+    orphans = site.muster("ps", "--orphans", "--json")
+    assert orphans.code == 1
+    assert daemon in {one["pid"] for one in orphans.json["processes"]}
+    meeting.leave()
+    assert site.muster("continue", "--yes").code == 0
+    assert site.left() == {}
+    assert site.muster("ps", "--orphans").code == 0
