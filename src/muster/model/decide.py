@@ -129,7 +129,7 @@ def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ..
         case Station.JUDGING:
             return _judge(state, entry, now)
         case Station.ASKING:
-            return tuple(do.Ask(gate=gate.id) for gate in state.waiting_gates if gate.subject == name)
+            return (do.Ask(gate=entry.gate),)
         case Station.BACKOFF | Station.WAITING | Station.READY | Station.CLOSED:
             return ()
         case _:
@@ -151,7 +151,7 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     asks = must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and not state.stopping
     if asks and failure.cause in _ASKED_AFTER:
-        gate = state.gate_for(Boundary.MANIFEST_AUDIT_FAILED, name)
+        gate = state.gates.get(entry.gate)
         if gate is None or gate.approved:
             question = f"{name} is not done after {_times(entry.used_attempts)}. Give it one more attempt?"
             return _write(_ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))

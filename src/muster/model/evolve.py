@@ -64,7 +64,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             state = replace(state, gates={**state.gates, gate.id: gate})
             entry = state.tasks.get(event.subject)
             if entry is not None and entry.station is Station.JUDGING:
-                return put(state, replace(entry, station=Station.ASKING))
+                return put(state, replace(entry, station=Station.ASKING, gate=gate.id))
             return state
         case ev.GateAnswered():
             return _answered(state, event)

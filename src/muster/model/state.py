@@ -50,8 +50,9 @@ class Station(enum.Enum):
 class TaskState(Record, frozen=True):
     """A task with all that happened to it.
 
-    ``granted`` counts the attempts that people allowed beyond the manifest;
-    ``forgiven`` is the attempt whose failure the newest of them followed.
+    ``gate`` is the newest question about it. ``granted`` counts the attempts
+    that people allowed beyond the manifest; ``forgiven`` is the attempt whose
+    failure the newest of them followed.
     """
 
     task: Task
@@ -61,6 +62,7 @@ class TaskState(Record, frozen=True):
     open_needs: int = 0
     attempts: tuple[Attempt, ...] = ()
     retry_at: datetime | None = None
+    gate: str = ""
     granted: int = 0
     forgiven: int = 0
     failure: Failure | None = None

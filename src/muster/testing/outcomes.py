@@ -28,7 +28,12 @@ Effect = (
 
 
 class Menu(Record, frozen=True):
-    """What may go wrong in a simulated run; ``restarts`` counts how often its owner may die."""
+    """What may go wrong in a simulated run.
+
+    ``restarts`` counts how often its owner may die, ``grants`` how often people
+    may say yes after a failure, ``late`` says that a cancelled step may still
+    bring its facts.
+    """
 
     work: tuple[Cause, ...] = ()
     audit: tuple[Cause, ...] = ()
@@ -38,6 +43,7 @@ class Menu(Record, frozen=True):
     stops_run: bool = False
     stops_task: bool = False
     answers: bool = True
+    grants: int = 2
     restarts: int = 0
     late: bool = False
 

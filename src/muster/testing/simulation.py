@@ -18,7 +18,7 @@ from muster.model.attempts import Cause, Ending, Failure, Outcome
 from muster.model.decide import decide
 from muster.model.entries import Entry, encode_event, event_type
 from muster.model.evolve import evolve
-from muster.model.gates import Answer
+from muster.model.gates import Answer, Boundary
 from muster.model.messages import Message, respond
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
@@ -122,6 +122,7 @@ def write(world: World, events: Iterable[ev.Event], *, check: bool = True) -> Wo
     for event in events:
         state, seen = past.state, past.seen
         entry = entry_of(state.seq + 1, event, world.now)
+        require(entry.event == event, f"read back, {event} is {entry.event}")
         after = evolve(state, entry)
         if check:
             check_entry(state, event, after, seen)
@@ -180,14 +181,19 @@ def moves(world: World) -> Iterator[Move]:
         yield Move(kind="wake")
     if menu.answers:
         for gate in state.waiting_gates:
-            for answer in Answer:
-                yield Move(kind="answer", name=gate.id, answer=answer)
+            yield Move(kind="answer", name=gate.id, answer=Answer.DENY)
+            if gate.boundary is not Boundary.MANIFEST_AUDIT_FAILED or _granted(state) < menu.grants:
+                yield Move(kind="answer", name=gate.id, answer=Answer.APPROVE)
     if menu.stops_run and state.cancel is None:
         yield Move(kind="stop")
     if menu.stops_task:
         for name, entry in state.tasks.items():
             if not entry.status.closed and not entry.stop_source:
                 yield Move(kind="stop", name=name)
+
+
+def _granted(state: RunState) -> int:
+    return sum(gate.approved for gate in state.gates.values() if gate.boundary is Boundary.MANIFEST_AUDIT_FAILED)
 
 
 def play(world: World, move: Move) -> World:
@@ -266,14 +272,19 @@ def _resumed(world: World) -> World:
 
 
 def run_to_end(world: World, choose: Callable[[int], int], limit: int = 2000) -> World:
-    """Play moves that ``choose`` picks out of so many, until the run has ended or waits for a person."""
+    """Play moves that ``choose`` picks out of so many, until the run has ended or waits for a person.
+
+    Stops and deaths are possible at any moment and rare, so that runs also get far.
+    """
     for _ in range(limit):
         following = list(moves(world))
         if not following:
             return world
+        usual = [move for move in following if move.kind != "stop"]
+        if usual and choose(20):
+            following = usual
         world = play(world, following[choose(len(following))])
-        if world.menu.restarts and choose(8) == 0:
-            deaths = list(restarts(world))
-            if deaths:
-                world = deaths[choose(len(deaths))]
+        deaths = list(restarts(world)) if world.menu.restarts and choose(8) == 0 else []
+        if deaths:
+            world = deaths[choose(len(deaths))]
     raise AssertionError(f"no end after {limit} moves: {world.state.stage}, {world.flights}")

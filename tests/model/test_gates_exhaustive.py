@@ -1,0 +1,190 @@
+"""Gates: every interleaving of a small run, for each autonomy, with stops and deaths of the owner at any moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+import pytest
+
+from muster.model import events as ev
+from muster.model.attempts import Cause
+from muster.model.gates import Autonomy, Boundary, Stage
+from muster.model.plan import Changes, OnFailure, Task
+from muster.model.policy import RunPolicy, Schedule
+from muster.model.state import replace
+from muster.testing.invariants import place
+from muster.testing.outcomes import Menu
+from muster.testing.simulation import BASE, Past, World, begin, moves, play, restarts
+
+MAIN = place(Boundary.MAIN_MERGE, "main")
+PLAN = place(Boundary.PLAN_READY, "plan")
+
+CHAIN = (
+    Task(id="t1", run="x"),
+    Task(id="t2", run="x", needs=("t1",), on_failure=OnFailure.CONTINUE),
+)
+PAIR = (
+    Task(id="t1", run="x", changes=Changes.ANY, verify=("v",), on_failure=OnFailure.SKIP_DEPENDENTS),
+    Task(id="t2", run="x", on_failure=OnFailure.CONTINUE),
+)
+RETRIED = (
+    Task(id="t1", run="x", attempts=2),
+    Task(id="t2", run="x", needs=("t1",), changes=Changes.NONE),
+)
+FORK = (
+    Task(id="t1", run="x"),
+    Task(id="t2", run="x", on_failure=OnFailure.CONTINUE),
+    Task(id="t3", run="x", needs=("t1",), changes=Changes.NONE),
+)
+
+# One death of the owner and one stop, wherever they hurt, and one yes after a failure.
+HARSH = Menu(
+    audit=(Cause.AUDIT,),
+    merge=(Cause.CONFLICT,),
+    main_blocks=True,
+    grants=1,
+    stops_run=True,
+    stops_task=True,
+    restarts=1,
+)
+# Steps that were cancelled and come to their end all the same, in any order.
+LATE = Menu(audit=(Cause.AUDIT,), verify_fails=True, grants=1, stops_run=True, late=True)
+# A process that does not exist, a tool that is not allowed: nothing that people are asked about.
+RETRYING = Menu(work=(Cause.AUTH,), audit=(Cause.EMPTY_RESULT,), grants=1, stops_run=True, restarts=1)
+# Orders of starting and merging only.
+QUICK = Menu(audit=(Cause.AUDIT,), grants=1, stops_run=True)
+
+RUNS = {
+    "chain": (CHAIN, HARSH, Schedule.WAVES, 1500),
+    "pair": (PAIR, LATE, Schedule.WAVES, 800),
+    "eager": (FORK, QUICK, Schedule.EAGER, 400),
+    "retried": (RETRIED, RETRYING, Schedule.WAVES, 400),
+}
+
+Check = Callable[[World, Past, ev.Event], None]
+
+
+class Explored(NamedTuple):
+    """How many worlds a run can come to, how it can end, and at which boundaries it asked."""
+
+    worlds: int
+    ends: Counter[str]
+    asked: set[str]
+
+
+def explore(world: World, check: Check) -> Explored:
+    """Play every move in every world once; ``check`` sees each entry with what was proven before it."""
+    known, front = {key(world)}, [world]
+    ends, asked = Counter[str](), set[str]()
+    while front:
+        here = front.pop()
+        asked.update(here.past.seen.asked.values())
+        following = list(moves(here))
+        if not following:
+            ends[here.state.state] += 1
+        for after in (play(here, move) for move in following):
+            for one in (after, *restarts(after)):
+                for past in one.trail:
+                    assert past.newest is not None
+                    check(one, past, past.newest[0].event)
+                mark = key(one)
+                if mark not in known:
+                    known.add(mark)
+                    front.append(one)
+    return Explored(len(known), ends, asked)
+
+
+def key(world: World) -> bytes:
+    """What the future of a world depends on, and what was proven on the way to it."""
+    seen = world.past.seen
+    parts = (
+        replace(world.state, seq=0, last_at=None),
+        replace(seen, approved=frozenset(), denied=frozenset()),
+        sorted(seen.approved),
+        sorted(seen.denied),
+        world.flights,
+        (world.integration, world.main, world.now, world.heard, world.menu.restarts),
+    )
+    return blake2b(msgspec.msgpack.encode(parts), digest_size=16).digest()
+
+
+def all_of(name: str, autonomy: Autonomy, check: Check) -> Explored:
+    tasks, menu, schedule, least = RUNS[name]
+    policy = RunPolicy(autonomy=autonomy, schedule=schedule, max_parallel=2)
+
+    explored = explore(begin(tasks, policy, menu), check)
+
+    print(f"{name}, {autonomy.value}: {explored}")
+    assert explored.worlds > least
+    assert {"complete", "cancelled"} <= set(explored.ends)
+    return explored
+
+
+def main_moves_only_when_allowed(world: World, past: Past, event: ev.Event) -> None:
+    """The promise of all promises; what allowed it is read from the entries, not from the fold."""
+    moves_main = isinstance(event, ev.MainMergeStarted | ev.MainMerged)
+    if moves_main or world.main != BASE:
+        assert past.seen.main_allowed
+        assert MAIN not in past.seen.denied
+    if isinstance(event, ev.AutonomyTransition) and event.after is Stage.MAIN_MERGED:
+        assert past.state.main_commit == world.main
+    if isinstance(event, ev.RunStateChanged) and event.state in ("cancelled", "error"):
+        assert world.main == BASE
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_open_run_asks_nothing_and_records_what_allowed_the_merge(name: str) -> None:
+    def check(world: World, past: Past, event: ev.Event) -> None:
+        main_moves_only_when_allowed(world, past, event)
+        assert not isinstance(event, ev.GateAsked)
+        if isinstance(event, ev.GatePassed):
+            assert (event.boundary, event.by) == (Boundary.MAIN_MERGE, "autonomy open")
+
+    assert all_of(name, Autonomy.OPEN, check).asked == set()
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_adaptive_run_asks_about_failed_work_and_the_merge_and_nothing_else(name: str) -> None:
+    def check(world: World, past: Past, event: ev.Event) -> None:
+        main_moves_only_when_allowed(world, past, event)
+        a_person_decided(past, event)
+        assert not isinstance(event, ev.GatePassed)
+        if isinstance(event, ev.GateAsked):
+            assert event.boundary in (Boundary.MANIFEST_AUDIT_FAILED, Boundary.MAIN_MERGE)
+
+    asked = all_of(name, Autonomy.ADAPTIVE, check).asked
+
+    failed = {place(Boundary.MANIFEST_AUDIT_FAILED, task.id) for task in RUNS[name][0][:1]}
+    assert {MAIN, *failed} <= asked
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_closed_run_passes_no_boundary_without_a_yes(name: str) -> None:
+    def check(world: World, past: Past, event: ev.Event) -> None:
+        main_moves_only_when_allowed(world, past, event)
+        a_person_decided(past, event)
+        assert not isinstance(event, ev.GatePassed)
+        if isinstance(event, ev.AutonomyTransition) and event.after is Stage.APPROVED:
+            assert PLAN in past.seen.approved
+        if isinstance(event, ev.TaskQueued) and event.wave > 1 and past.state.policy.schedule is Schedule.WAVES:
+            assert place(Boundary.WAVE_DONE, f"wave {event.wave - 1}") in past.seen.approved
+
+    asked = all_of(name, Autonomy.CLOSED, check).asked
+
+    assert {PLAN, MAIN} <= asked
+    assert (place(Boundary.WAVE_DONE, "wave 1") in asked) == (name in ("chain", "retried"))
+
+
+def a_person_decided(past: Past, event: ev.Event) -> None:
+    """Work that fails its audit is given up only after a no, and main moves only after a yes."""
+    if isinstance(event, ev.MainMergeStarted):
+        assert MAIN in past.seen.approved
+    if isinstance(event, ev.DeadLetterAdded) and not past.state.stopping:
+        assert event.failure is not None
+        gate = place(Boundary.MANIFEST_AUDIT_FAILED, event.task)
+        asked_about = event.failure.cause is not Cause.AUTH
+        assert (gate in past.seen.denied) == asked_about
