@@ -7,6 +7,10 @@ from muster.workspaces.status import STATUS, Status, parse_status
 from muster.workspaces.worktree import Worktree
 
 
+# The index here is not the user's. Files as young as it have to be read again by every look, until one may write it.
+_REFRESH = {"GIT_OPTIONAL_LOCKS": "1"}
+
+
 async def survey(tree: Worktree) -> Status:
     """Look at all of a worktree; one git process when its index is as we left it.
 
@@ -17,12 +21,13 @@ async def survey(tree: Worktree) -> Status:
     if tree.known_index is None or tree.index_mark() != tree.known_index:
         await _show_hidden(tree)
     try:
-        done = await tree.git(*STATUS)
+        done = await tree.git(*STATUS, env=_REFRESH)
     except GitError as error:
         if "index" not in error.said:
             raise
         await _new_index(tree)
-        done = await tree.git(*STATUS)
+        done = await tree.git(*STATUS, env=_REFRESH)
+    tree.known_index = tree.index_mark()
     return parse_status(done.stdout)
 
 
