@@ -6,7 +6,6 @@ from muster.workspaces.git import GitError
 from muster.workspaces.status import STATUS, Status, parse_status
 from muster.workspaces.worktree import Worktree
 
-
 # The index here is not the user's. Files as young as it have to be read again by every look, until one may write it.
 _REFRESH = {"GIT_OPTIONAL_LOCKS": "1"}
 
