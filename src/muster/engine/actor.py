@@ -81,8 +81,10 @@ class Actor:
         """
         try:
             await self._settle()
-            # Whatever was asked while nobody was here comes before anything is started.
+            # Whatever was asked while nobody was here comes before anything is started, and is
+            # taken before the inbox is watched, which would otherwise bring it a second time.
             self._messages = list(await self._store.pending(self.state.run))
+            await self._take_in()
             async with anyio.create_task_group() as group:
                 group.start_soon(self._take_messages, name="inbox")
                 group.start_soon(self._keep_lease, name="lease")
