@@ -120,15 +120,21 @@ def _checked(data: bytes, source: str, strict: bool) -> tuple[Brief, tuple[Issue
 
 def _drafted(text: str, slug: str | None, source: str) -> Brief:
     from muster.clock import SystemClock
-    from muster.model.brief_document import MAX_BRIEF_BYTES
+    from muster.model.brief_document import MAX_BRIEF_BYTES, check_brief, format_brief
     from muster.model.brief_draft import draft_brief
     from muster.model.errors import InputError
+    from muster.model.issues import Severity
     from muster.model.quantities import format_size
     from muster.model.slugs import slug_of
 
     if len(text) > MAX_BRIEF_BYTES:
         raise InputError(f"{source}: the text is too long for a brief; at most {format_size(MAX_BRIEF_BYTES)} fit.")
     draft = draft_brief(text, slug or "brief", SystemClock().now().replace(microsecond=0))
+    _, issues = check_brief(format_brief(draft).encode(), source=source, strict=True)
+    errors = [issue.message for issue in issues if issue.severity is Severity.ERROR]
+    if errors:
+        hint = "say in a sentence or more what is wanted"
+        raise InputError(f"{source}: no brief can be made from this: {errors[0]}.", hint=hint)
     return _with_slug(draft, slug or slug_of(draft.title, "brief"))
 
 

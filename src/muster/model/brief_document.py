@@ -10,7 +10,7 @@ from typing import Any
 from muster.model.brief import REQUIRED, SECTIONS, Brief, BriefSection, Criterion
 from muster.model.fields import Fields
 from muster.model.issues import BriefError, Issue, Issues, Severity, quoted
-from muster.model.markdown import Block, Document, NotTextError, Section, decode, read_markdown, trimmed
+from muster.model.markdown import Block, Document, NotTextError, Section, decode, is_prose, read_markdown, trimmed
 from muster.model.plan_rules import name_problem, title_problem
 from muster.model.plan_writer import scalar
 from muster.model.quantities import format_size
@@ -23,6 +23,7 @@ AGAIN = "run `muster brief` again"
 NONE = "None."
 
 _ITEM = re.compile(r"^(?:[-*+]|[0-9]{1,9}[.)])(?:[ \t]+|$)")
+_STRUCTURE = re.compile(r"^( *)(#|```|~~~|<!--)", re.MULTILINE)
 _FENCE = re.compile(r"^ *(`{3,}|~{3,})")
 _NOTHING = frozenset({"", "none", "none.", "n/a", "-", "nothing", "nothing."})
 
@@ -78,7 +79,8 @@ def format_brief(brief: Brief) -> str:
         front.append(f"created: {brief.created.isoformat()}")
     if brief.profile:
         front.append(f"profile: {scalar(brief.profile)}")
-    titled = bool(brief.title) and read_markdown(f"# {brief.title}").sections[-1].title == brief.title
+    heading = read_markdown(f"# {brief.title}").sections[-1]
+    titled = bool(brief.title) and heading.title == brief.title and known_section(heading) is None
     if brief.title and not titled:
         front.append(f"title: {scalar(brief.title)}")
     parts = ["\n".join([*front, "---"])]
@@ -273,8 +275,10 @@ def _joined(first: Any, second: Any) -> Any:
 
 
 def _as_item(text: str) -> str:
-    first, *rest = text.split("\n")
-    return "\n".join([f"- {first}", *(f"  {line}" if line else "" for line in rest)])
+    body = "\n".join(f"  {line}" if line else "" for line in text.split("\n"))
+    # A fence or comment is only seen where it begins its line; a heading in an item must not be seen at all.
+    forms = (f"-{body[1:]}", f"-\n{body}", "-" + _STRUCTURE.sub(r"\1\\\2", body)[1:])
+    return next((form for form in forms if is_prose(form)), forms[-1])
 
 
 def _time_problem(text: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from muster.model.brief import SECTIONS, Brief, BriefSection, Criterion
 from muster.model.brief_document import blocks_of, items_of, known_section
-from muster.model.markdown import read_markdown, trimmed
+from muster.model.markdown import is_prose, read_markdown, trimmed
 
 MAX_TITLE = 72
 
@@ -16,6 +16,7 @@ _NON_GOAL = re.compile(r"(?:no |not |out of scope\b|non-goal\b)", re.IGNORECASE)
 _LIMIT = re.compile(r"\b(?:must not|may not|never|do not|don't|without|avoid|keep|only|at most)\b", re.IGNORECASE)
 _DEMAND = re.compile(r"\b(?:must|should|shall|has to|have to|needs? to)\b", re.IGNORECASE)
 
+GOAL_REACHED = "The goal above is reached."
 HOW_TO_CHECK = "Which command shows that it is done? Add it to a success criterion as verify: `command`."
 
 
@@ -57,7 +58,7 @@ def draft_brief(text: str, slug: str, at: datetime) -> Brief:
     goal = goal or _goal(paragraphs, title, sorted_items)
     kinds = sorted_items.kinds
     criteria = tuple(Criterion(text=item) for item in kinds["Success Criteria"]) or (
-        (Criterion(text=f"This is done: {goal}"),) if goal else ()
+        (Criterion(text=GOAL_REACHED),) if goal else ()
     )
     questions = list(kinds["Open Questions"])
     if not any(each.checkable for each in criteria):
@@ -112,13 +113,19 @@ def _sentences(paragraph: str) -> list[str]:
 
 def _goal(paragraphs: list[str], title: str, items: _Sorted) -> str:
     for paragraph in paragraphs:
-        return _sentences(paragraph)[0]
+        return _harmless(_sentences(paragraph)[0])
     if title:
         return title
     first = next((item for kind in items.kinds.values() for item in kind), "")
-    return " ".join(first.split())
+    return _harmless(" ".join(first.split()))
+
+
+def _harmless(text: str) -> str:
+    """A text that is no heading, fence or comment where it stands alone."""
+    return text if is_prose(text) else f"\\{text}"
 
 
 def _title(goal: str) -> str:
-    line = " ".join(goal.split()).rstrip(".!?")
+    words = "".join(each if each.isprintable() else " " for each in goal)
+    line = " ".join(words.split()).rstrip(".!?")
     return line if len(line) <= MAX_TITLE else line[:MAX_TITLE].rsplit(" ", 1)[0] + " …"

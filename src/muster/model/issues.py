@@ -96,13 +96,20 @@ class Issues:
 
     def add(self, issue: Issue) -> None:
         """Add an issue; beyond a limit it is dropped, because nobody would read it."""
-        if len(self._found) < MAX_ISSUES:
+        if not self.full:
             self._found.append(issue)
 
     def similar(self, name: str, known: Iterable[str]) -> str:
         """A hint that names the most similar known name, or nothing."""
+        if self.full or self._suggestions == MAX_SUGGESTIONS:
+            return ""
         self._suggestions += 1
-        return did_you_mean(name, known) if self._suggestions <= MAX_SUGGESTIONS else ""
+        return did_you_mean(name, known)
+
+    @property
+    def full(self) -> bool:
+        """Whether more issues would be dropped."""
+        return len(self._found) >= MAX_ISSUES
 
     @property
     def sorted(self) -> tuple[Issue, ...]:
@@ -123,7 +130,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("colour", ["id", "needs", "run"])
     ''
     """
-    names = {each.lower(): each for each in known}
+    names = {each.lower(): each for each in sorted(known)}
     close = difflib.get_close_matches(name[:MAX_QUOTED].lower(), names, n=1, cutoff=0.5)
     return f"did you mean {names[close[0]]!r}?" if close else ""
 

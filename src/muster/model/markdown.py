@@ -38,7 +38,7 @@ class Block(Record, frozen=True):
     line: int
 
 
-class Fence(Record, frozen=True):
+class Fence(Record, frozen=True, gc=False):
     """A fenced block: its language, the text inside and the line of that text's beginning.
 
     ``start`` and ``end`` are its place in the section's text, fences included.
@@ -51,7 +51,7 @@ class Fence(Record, frozen=True):
     end: int
 
 
-class Section(Record, frozen=True):
+class Section(Record, frozen=True, gc=False):
     """A heading of level 1 or 2 and all below it; level 0 is what comes before the first."""
 
     level: int
@@ -127,6 +127,12 @@ def read_markdown(text: str, *, front_matter: bool = True) -> Document:
     )
 
 
+def is_prose(text: str) -> bool:
+    """Whether a text can stand inside a section without ending it or swallowing what follows."""
+    document = read_markdown(text, front_matter=False)
+    return len(document.sections) == 1 and not document.unclosed
+
+
 def trimmed(text: str) -> str:
     r"""A text without blank lines at its ends; the indentation of its first line stays.
 
@@ -166,7 +172,8 @@ class _Reader:
 
     def read(self) -> None:
         position = self.at
-        while match := _STRUCTURE.search(self.text, position):
+        search = _STRUCTURE.search
+        while match := search(self.text, position):
             self._advance(match.start())
             if match["level"]:
                 position = match.end()

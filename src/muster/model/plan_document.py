@@ -26,7 +26,7 @@ from muster.model.waves import find_cycle
 from muster.model.yaml_values import YamlMap, YamlProblem, YamlScalar, kind_of, read_yaml
 
 MAX_PLAN_BYTES = 32 * 1024 * 1024
-MAX_YAML_BLOCKS = 10_000
+MAX_YAML_BLOCKS = 5_000
 # A task travels in one journal entry of at most 64 KiB; a long prompt is kept beside it, long prose is cut.
 MAX_TASK_BYTES = 48 * 1024
 
@@ -311,9 +311,11 @@ def _check_needs(found: Sequence[_Found], issues: Issues) -> None:
     raw_ids = [fields.get("id") for _, fields, _ in found]
     known = {value.text: None for value in raw_ids if isinstance(value, YamlScalar)}
     for task, _, needs in found:
+        if issues.full:
+            break
         for path, line, need in needs:
             if need not in known:
-                hint = issues.similar(need, [each for each in known if each != task.id])
+                hint = issues.similar(need, known.keys() - {task.id})
                 issues.error("UNKNOWN_NEED", f"unknown task {quoted(need)}", line, path, hint=hint)
     cycle = find_cycle([task for task, _, _ in found])
     if cycle:

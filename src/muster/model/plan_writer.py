@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from muster.model.errors import InputError
 from muster.model.markdown import longest_fence, read_markdown
 from muster.model.plan import Plan, Task
-from muster.model.plan_rules import heading_title
+from muster.model.plan_rules import PHASES, heading_title
 from muster.model.quantities import format_duration, format_money
 
 # Scalars that no YAML reader takes for anything but text, and that need no quotes in a list.
@@ -47,7 +47,7 @@ def format_plan(plan: Plan) -> str:
             front.append(f"{key}: {scalar(value)}")
     if plan.phase_models:
         front.append("phase_models:")
-        front += [f"  {phase}: {scalar(model)}" for phase, model in plan.phase_models.items()]
+        front += [f"  {phase}: {scalar(plan.phase_models[phase])}" for phase in PHASES if phase in plan.phase_models]
     if plan.session_start_sha:
         front.append(f"session_start_sha: {scalar(plan.session_start_sha)}")
     front.append("---")

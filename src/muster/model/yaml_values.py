@@ -12,7 +12,7 @@ from typing import NamedTuple
 import yaml
 
 MAX_DEPTH = 8
-MAX_VALUES = 10_000
+MAX_VALUES = 2_000
 MAX_ALIASES = 100
 
 # YAML reads these as line ends (https://yaml.org/spec/1.1/#id871136), which would change a prompt unseen.
