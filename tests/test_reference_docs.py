@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_the_page_of_the_plan_format_has_every_key_and_no_other(heading: str, ke
     section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
     assert sorted(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == sorted(keys)
+
+
+def test_the_module_map_has_the_layers_that_are_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [re.findall(r"[a-z]+", layer) for layer in contracts[0]["layers"] if not layer.startswith("_")]
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    drawn = [line for line in page.partition("```text\ncli ")[2].partition("```")[0].splitlines() if line]
+
+    assert [
+        [name for name in layer if name in line] for layer, line in zip(layers, ["cli", *drawn[1:]], strict=True)
+    ] == layers
 
 
 def anchors(page: Path) -> set[str]:
