@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,9 @@ from muster.model.record import Record
 MARKER = "MUSTER_ATTEMPT"
 _ENTRY = b"\0" + MARKER.encode() + b"="
 _SHOWN_COMMAND = 300
+_KTHREADD = 2
+_EXEC_LOOKS = 20
+_EXEC_PAUSE_S = 0.001
 
 
 class Facts(Record, frozen=True):
@@ -85,6 +89,11 @@ class ProcFs:
     def marker(self, pid: int) -> str | None:
         """The value of its attempt marker; empty when unmarked, None when unreadable."""
         environ = _read(f"/proc/{pid}/environ")
+        for _ in range(_EXEC_LOOKS):
+            if environ or not self._is_between_programs(pid):
+                break
+            time.sleep(_EXEC_PAUSE_S)
+            environ = _read(f"/proc/{pid}/environ")
         if not environ:
             return None
         environ = b"\0" + environ
@@ -93,6 +102,13 @@ class ProcFs:
             return ""
         at += len(_ENTRY)
         return environ[at : environ.find(b"\0", at)].decode("utf-8", "replace")
+
+    def _is_between_programs(self, pid: int) -> bool:
+        """Whether it is inside execve(2), where for a moment it has neither arguments nor environment."""
+        seen = self.facts(pid)
+        if seen is None or seen.zombie or seen.pid == _KTHREADD or seen.parent == _KTHREADD:
+            return False
+        return not _read(f"/proc/{pid}/cmdline")
 
     def command(self, pid: int) -> str:
         """The command line for people."""
@@ -137,7 +153,11 @@ class Portable:
         import psutil
 
         with suppress(psutil.Error, OSError):
-            return psutil.Process(pid).environ().get(MARKER, "")
+            process = psutil.Process(pid)
+            for _ in range(_EXEC_LOOKS):
+                if (environ := process.environ()) or process.cmdline() or process.ppid() in (0, _KTHREADD):
+                    return environ.get(MARKER, "")
+                time.sleep(_EXEC_PAUSE_S)
         return None
 
     def command(self, pid: int) -> str:

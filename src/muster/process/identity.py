@@ -124,8 +124,7 @@ def family(roots: list[Facts]) -> dict[int, Facts]:
     found: dict[int, Facts] = {}
     queue = list(roots)
     seen = {root.pid for root in roots}
-    while queue:
-        one = queue.pop()
+    for one in queue:  # grows while it is read, so that parents come before their children
         if not one.zombie:
             found[one.pid] = one
         for pid in facts.system.children(one.pid):
