@@ -108,7 +108,7 @@ async def test_an_attempt_whose_owner_was_killed_is_adopted_with_its_exit_code_a
     assert outcomes[0].ending is Ending.ERROR
     assert outcomes[0].exit_code == 5
     assert written(spec) == b"first\nlast\n"
-    assert not scratch_path(spec.id, spec.folder).exists()
+    assert not scratch_path(spec.id).exists()
 
 
 @pytest.mark.anyio
@@ -169,6 +169,19 @@ async def test_an_attempt_that_was_killed_with_its_owner_is_interrupted(tmp_path
     assert outcome.ending is Ending.INTERRUPTED
     assert nothing_is_left(spec)
     assert (spec.workdir / "count").read_text() == "again\n"
+
+
+@pytest.mark.anyio
+async def test_a_sweep_removes_the_temporary_folder_too(tmp_path: Path) -> None:
+    spec = attempt(tmp_path, command="touch $TMPDIR/left; echo ready; sleep 300")
+    owner = host(spec)
+    await until_written(spec, b"ready")
+    kill(owner)
+    assert scratch_path(spec.id).exists()
+
+    await make().sweep(spec.id)
+
+    assert not scratch_path(spec.id).exists()
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ class Folder:
         self.stdout = path / "stdout"
         self.stderr = path / "stderr"
         self.record = path / "process"
-        self.scratch = scratch.scratch_path(marker, path)
+        self.scratch = scratch.scratch_path(marker)
         self._base = base
         self.output: FileRef | None = None
         self.errors: FileRef | None = None

@@ -7,10 +7,12 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import anyio.to_thread
 import msgspec
 
 from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
+from muster.executors.scratch import remove_scratch, scratch_path
 from muster.executors.seats import Seats
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
@@ -166,7 +168,9 @@ class LocalExecutor:
 
     async def sweep(self, marker: str) -> tuple[int, ...]:
         """End every process of the attempts that ``marker`` names; returns their pids."""
-        return await sweep_marker(marker)
+        swept = await sweep_marker(marker)
+        await anyio.to_thread.run_sync(remove_scratch, scratch_path(marker))
+        return swept
 
     def _grace(self, grace_s: float) -> Callable[[], float]:
         return lambda: 0.0 if self._hurried else grace_s

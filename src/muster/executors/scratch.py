@@ -15,12 +15,12 @@ from pathlib import Path
 _LONGEST_BASE = 40
 
 
-def scratch_path(marker: str, folder: Path) -> Path:
-    """Where the scratch folder of an attempt is: the same for whoever adopts the attempt."""
+def scratch_path(marker: str) -> Path:
+    """Where the scratch folder of an attempt is: the same for whoever adopts or sweeps the attempt."""
     base = tempfile.gettempdir()
     if len(base) > _LONGEST_BASE:
         base = "/tmp"
-    name = hashlib.sha256(f"{marker}\0{folder}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    name = hashlib.sha256(marker.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return Path(base) / f"muster-{name}"
 
 
