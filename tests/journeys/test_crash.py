@@ -13,7 +13,7 @@ def started(site: Site) -> Counter[tuple[str, int]]:
 
 
 def test_a_killed_run_is_found_interrupted_and_continued_by_exactly_one(site: Site) -> None:
-    meeting = site.meeting()
+    meeting, traces = site.meeting(), site.root / "starts"
     site.plan(
         adds("first"),
         task(
@@ -38,7 +38,7 @@ def test_a_killed_run_is_found_interrupted_and_continued_by_exactly_one(site: Si
     assert ended[1].json["error"]["code"] == "busy"
     assert len(site.of("run.resumed")) == 1
     assert set(started(site).values()) == {1}
-    starts = (site.root / "starts").read_text().split()
+    starts = traces.read_text().split()
     assert len(starts) == len(set(starts))
     assert site.tree() == ["a.txt", "b.txt", "first.txt", "last.txt", "slow.txt"]
     assert site.git("status", "--porcelain", "--untracked-files=no") == ""

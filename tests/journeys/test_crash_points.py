@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import anyio
 import pytest
 
@@ -13,9 +11,9 @@ SLICES = 10
 
 
 @pytest.fixture(scope="module")
-def undisturbed() -> Iterator[tuple[str, int]]:
+def undisturbed() -> tuple[str, int]:
     """The tree that the demo ends with, and an upper bound for its appends."""
-    yield anyio.run(reference)
+    return anyio.run(reference)
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,15 @@ def toplevel(folder: Path) -> Path:
     """The repository's or worktree's folder at or above ``folder``, found without asking git.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is none, or one without a working tree.
     """
     for candidate in (folder, *folder.parents):
         if (candidate / ".git").exists():
             return candidate
+        # gitrepository-layout(5): what a git folder has, be it bare or the inside of a .git.
+        if (candidate / "HEAD").is_file() and (candidate / "objects").is_dir() and (candidate / "refs").is_dir():
+            what = "the inside of a git folder" if candidate.name == ".git" else "a bare repository"
+            raise NotFoundError(f"{candidate} is {what}; Muster works in a working tree.", hint="git clone, or cd ..")
     raise NotFoundError(f"There is no git repository at or above {folder}.", hint="git init")
 
 
@@ -50,4 +54,6 @@ def common_folder(top: Path) -> Path:
                 git = git / shared.read_text().strip()
         return git.resolve(strict=True)
     except (OSError, ValueError) as error:
-        raise NotFoundError(f"{top / '.git'} does not lead to a git folder: {error}.") from None
+        raise NotFoundError(
+            f"{top / '.git'} does not lead to a git folder: {error}.", hint="git worktree repair mends moved worktrees."
+        ) from None
