@@ -27,6 +27,10 @@ def show(keys: tuple[str, ...], as_json: bool) -> None:
     _, resolved = read_settings()
     chosen = [key for key in resolved.sources if not keys or key.startswith(keys)]
     ignored = [found for found in resolved.ignored if not keys or found.key.startswith(keys)]
+    if keys and not chosen and not ignored:
+        from muster.model.errors import NotFoundError
+
+        raise NotFoundError(f"No setting begins with {' or '.join(map(repr, keys))}.", hint="muster config show")
     if as_json:
         values = {key: {"value": resolved.values[key], "source": resolved.sources[key].label} for key in chosen}
         emit({"settings": values, "ignored": {found.key: found.label for found in ignored}})

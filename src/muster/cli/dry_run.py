@@ -23,7 +23,8 @@ def show(plan: Plan, policy: RunPolicy, *, as_json: bool) -> None:
 
         emit(forecast)
         return
-    click.echo(f"{plan.title or plan.slug}: {len(plan.tasks)} tasks, nothing is started")
+    count = len(plan.tasks)
+    click.echo(f"{plan.title or plan.slug}: {count} task{'s' * (count != 1)}, nothing is started")
     for number, wave in enumerate(forecast["waves"], start=1):
         click.echo(f"wave {number}: {', '.join(wave)}")
     click.echo(f"gates:  {policy.autonomy.value}: asks at {', '.join(forecast['asks_at']) or 'nothing'}")

@@ -39,7 +39,8 @@ async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool,
             raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
         attempts = state.tasks[task].attempts
         if not attempts or (attempt or 1) > len(attempts):
-            raise NotFoundError(f"{task} has {len(attempts)} attempts.")
+            known = f"it has {len(attempts)}" if attempts else "it was not started"
+            raise NotFoundError(f"{task} has no attempt {attempt or 1}: {known}.")
         number = attempt or attempts[-1].number
         await _print(folder / task / str(number), "stderr" if errors else "stdout", follow, kit.clock.sleep)
 

@@ -84,16 +84,23 @@ async def _run(
 
 
 def _forecast(plan_path: Path | None, slug: str | None, flags: Flags, output: Output) -> None:
-    """Say what a run would do; this needs no journal and so works before the first run."""
+    """Say what a run would do, or refuse what it would; needs no journal, so it works before the first run."""
+    from tempfile import TemporaryDirectory
+
     from muster.cli.dry_run import show
     from muster.config.load import find_project, load_settings
     from muster.config.policy import run_policy
     from muster.config.profiles import choose_profile
     from muster.config.trust import TrustState, trust_state
     from muster.pipeline.artefacts import read_plan
+    from muster.pipeline.compose import settle_tasks
+    from muster.wiring import agents
 
     project = find_project(Path.cwd())
     trusted = trust_state(project) is TrustState.TRUSTED
     resolved = load_settings(project, environ=os.environ, flags=flags, trusted=trusted)
     plan = read_plan(project, path=plan_path, slug=slug)
-    show(plan, run_policy(resolved.settings, choose_profile(project, resolved=resolved)), as_json=output.as_json)
+    policy = run_policy(resolved.settings, choose_profile(project, resolved=resolved))
+    with TemporaryDirectory() as scratch:
+        settle_tasks(plan.tasks, policy, agents(), Path(scratch))
+    show(plan, policy, as_json=output.as_json)

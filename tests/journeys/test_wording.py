@@ -1,0 +1,90 @@
+"""What commands say when there is little to say, so that a person knows what to do next."""
+
+from __future__ import annotations
+
+from tests.journeys.site import Site, adds, task
+
+
+def test_muster_alone_prints_its_help_as_it_is(site: Site) -> None:
+    alone, group = site.muster(), site.muster("salvage")
+
+    assert (alone.code, group.code) == (2, 2)
+    assert alone.err.startswith("Usage: muster")
+    assert group.err.startswith("Usage: muster salvage")
+
+
+def test_a_forecast_needs_no_run_before_it_and_leaves_nothing(site: Site) -> None:
+    site.plan(adds("one"))
+
+    said = site.muster("run", "--plan", "plan.md", "--dry-run")
+
+    assert (said.code, said.out.splitlines()[0]) == (0, "A journey: 1 task, nothing is started")
+    assert not (site.top / ".muster").exists()
+
+
+def test_a_forecast_refuses_an_agent_that_a_run_would_refuse(site: Site) -> None:
+    site.plan("## One\n\n```yaml\nid: one\nagent: nobody\nprompt: hello\n```\n")
+
+    forecast, run = (site.muster("run", "--plan", "plan.md", *more) for more in (["--dry-run"], []))
+
+    assert (forecast.code, forecast.err) == (run.code, run.err)
+    assert forecast.code == 2
+    assert "there is no agent 'nobody'" in forecast.err
+
+
+def test_a_no_from_elsewhere_says_that_the_run_is_over(site: Site) -> None:
+    site.plan(adds("one"))
+    assert site.muster("run", "--plan", "plan.md").code == 3
+
+    denied = site.muster("deny", "-m", "not today")
+
+    assert denied.out.splitlines()[0].endswith(".1 is denied.")
+    assert "is cancelled" in denied.out
+    assert site.muster("approve").err.startswith("muster: Nothing waits for an answer.")
+    assert "has ended already; nothing was stopped" in site.muster("stop").out
+
+
+def test_a_branch_that_was_left_alone_is_said_in_words_and_the_run_waits(site: Site) -> None:
+    site.plan(adds("one"))
+    (site.top / "a.txt").write_text("mine\n")
+
+    ran = site.muster("run", "--plan", "plan.md", "--gates", "open")
+
+    assert ran.code == 3
+    assert "main was left alone: there are uncommitted changes where it is checked out" in ran.out
+    assert site.muster("ls", "--json").json["runs"][0]["status"] == site.show()["status"] == "waiting"
+
+
+def test_a_continued_run_counts_what_was_done_before_it(site: Site) -> None:
+    ready = site.root / "ready"
+    site.plan(adds("one"), task("two", f"test -e {ready} && echo two > two.txt", needs=["one"]))
+    assert site.muster("run", "--plan", "plan.md", "--gates", "open").code == 1
+    ready.touch()
+
+    assert site.muster("continue").code == 3
+    assert site.muster("approve", "--continue").code == 0
+
+    newest = site.muster("ls", "--json").json["runs"][0]
+    assert (newest["done"], newest["tasks"]) == (2, 2)
+    finished = site.muster("continue")
+    assert (finished.code, finished.out) == (2, "")
+    assert "nothing of its plan is open" in finished.err
+
+
+def test_a_failure_is_shown_once(site: Site) -> None:
+    site.plan(task("one", "echo the oven is cold >&2; exit 3"))
+    assert site.muster("run", "--plan", "plan.md").code == 1
+
+    tasks = site.muster("show").out.partition("wave 1")[2]
+
+    assert tasks.count("the oven is cold") == 1
+
+
+def test_settings_and_attempts_that_do_not_exist_are_named(site: Site) -> None:
+    site.plan(adds("one"))
+    assert site.muster("run", "--plan", "plan.md", "--gates", "open").code == 0
+
+    setting, attempt = site.muster("config", "show", "nonsense"), site.muster("log", "@last", "one", "--attempt", "9")
+
+    assert (setting.code, setting.err.splitlines()[0]) == (2, "muster: No setting begins with 'nonsense'.")
+    assert (attempt.code, attempt.err.strip()) == (2, "muster: one has no attempt 9: it has 1.")
