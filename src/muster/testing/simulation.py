@@ -60,10 +60,11 @@ class Flight(Record, frozen=True):
 
 
 class Move(Record, frozen=True):
-    """Something that may happen next."""
+    """Something that may happen next; ``about`` is the gate answered or the task stopped."""
 
     kind: str
-    name: str = ""
+    name: str
+    about: str = ""
     answer: Answer = Answer.APPROVE
     flight: Flight | None = None
     result: Result | None = None
@@ -90,6 +91,11 @@ class World(Record, frozen=True):
     def state(self) -> RunState:
         """The run as its journal has it."""
         return self.past.state
+
+    @property
+    def steps(self) -> tuple[Effect, ...]:
+        """What is being performed."""
+        return tuple(flight.step for flight in self.flights)
 
 
 def begin(
@@ -171,25 +177,25 @@ def moves(world: World) -> Iterator[Move]:
     if state.ended:
         return
     if not world.heard:
-        yield Move(kind="decide")
+        yield Move(kind="decide", name="decide")
     for flight in world.flights:
         if flight.cancelled:
-            yield Move(kind="vanish", flight=flight)
+            yield Move(kind="vanish", name=f"{flight.step} is cancelled", flight=flight)
         for result in results(flight.step, state, menu, world.integration, world.main):
             yield Move(kind="facts", name=result.name, flight=flight, result=result)
     if world.heard and any(isinstance(step, do.WakeAt) for step in decide(state, world.now)):
-        yield Move(kind="wake")
+        yield Move(kind="wake", name="wake")
     if menu.answers:
         for gate in state.waiting_gates:
-            yield Move(kind="answer", name=gate.id, answer=Answer.DENY)
+            yield Move(kind="answer", name=f"deny {gate.id}", about=gate.id, answer=Answer.DENY)
             if gate.boundary is not Boundary.MANIFEST_AUDIT_FAILED or _granted(state) < menu.grants:
-                yield Move(kind="answer", name=gate.id, answer=Answer.APPROVE)
+                yield Move(kind="answer", name=f"approve {gate.id}", about=gate.id, answer=Answer.APPROVE)
     if menu.stops_run and state.cancel is None:
-        yield Move(kind="stop")
+        yield Move(kind="stop", name="stop")
     if menu.stops_task:
         for name, entry in state.tasks.items():
             if not entry.status.closed and not entry.stop_source:
-                yield Move(kind="stop", name=name)
+                yield Move(kind="stop", name=f"stop {name}", about=name)
 
 
 def _granted(state: RunState) -> int:
@@ -219,11 +225,20 @@ def play(world: World, move: Move) -> World:
             require(due[0] > world.now, "asked to be woken at once: the loop would spin")
             return settle(replace(world, now=due[0]))
         case "answer":
-            return _told(world, "answer", {"gate": move.name, "answer": move.answer.value, "by": "anna"})
+            return _told(world, "answer", {"gate": move.about, "answer": move.answer.value, "by": "anna"})
         case "stop":
-            return _told(world, "stop", {"task": move.name})
+            return _told(world, "stop", {"task": move.about})
         case _:
             raise ValueError(move.kind)
+
+
+def after(world: World, *names: str) -> World:
+    """The world after moves that are called like this, one after the other."""
+    for name in names:
+        following = {move.name: move for move in moves(world)}
+        require(name in following, f"{name!r} cannot happen now, only {sorted(following)}")
+        world = play(world, following[name])
+    return world
 
 
 def _landed(world: World, move: Move) -> World:
