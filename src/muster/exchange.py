@@ -130,6 +130,7 @@ class CheckSpec(Record, frozen=True):
     tree: str
     workdir: Path
     folder: Path
+    env: dict[str, str] = {}
     env_allow: tuple[str, ...] = ()
     timeout_s: float = 1800.0
     grace_s: float = 5.0

@@ -157,6 +157,9 @@ class Workspace(Protocol):
         The commit is kept under ``refs/muster/<run>/<task>/<attempt>``.
         """
 
+    def environment(self) -> dict[str, str]:
+        """Variables for whatever runs in the folders, so that it cannot take the user's repository for theirs."""
+
     async def files(self, tree: str) -> tuple[str, ...]:
         """All paths of a tree below the project's folder, relative to it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import SystemRandom
@@ -25,7 +25,7 @@ from muster.engine.journal import Journal, load
 from muster.engine.ownership import absorb, begin, resume, take
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
-from muster.model.errors import BusyError, ConflictError, InputError, RefusedError
+from muster.model.errors import BusyError, ConflictError, InputError, MusterError, RefusedError
 from muster.model.events import CommandRefused, MainMergeStarted, MainUndone
 from muster.model.evolve import fold
 from muster.model.ids import new_id
@@ -40,6 +40,7 @@ from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
 from muster.workspaces.repository import Repository
+from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
 
 Flags = Mapping[str, tuple[str, Any]]
@@ -144,13 +145,21 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
             group.start_soon(_obey_signals, kit, actor, name="signals")
             state = await actor.drive()
             group.cancel_scope.cancel()
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from errors
-    finally:
-        with anyio.CancelScope(shield=True):
-            write_artefacts(kit, journal.state)
-            await kit.store.release(journal.lease)
+    except BaseException as error:
+        # What went wrong first is what is told, not what then fails for the same reason.
+        with suppress(MusterError):
+            await _let_go(kit, journal)
+        raise error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+    await _let_go(kit, journal)
     return state
+
+
+async def _let_go(kit: Kit, journal: Journal) -> None:
+    with anyio.CancelScope(shield=True):
+        try:
+            write_artefacts(kit, journal.state)
+        finally:
+            await kit.store.release(journal.lease)
 
 
 def write_artefacts(kit: Kit, state: RunState) -> Path:
@@ -290,16 +299,20 @@ async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
 
 
 async def collect_garbage(kit: Kit, *, dry_run: bool) -> list[str]:
-    """Remove the worktrees of runs that have ended or that the store does not know; returns their folders."""
+    """Remove the worktrees of runs that have ended or that the store does not know; returns the folders that go.
+
+    A folder that holds repositories of its own stays: nothing else has their work.
+    """
     repository = await Repository.discover(kit.project)
     folder = kit.project / ".muster" / "worktrees"
-    found = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
+    runs = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
     open_runs = {head.run for head in await kit.store.runs() if head.state not in ENDED}
-    leftovers = [place for place in found if place.name not in open_runs]
-    for place in leftovers:
-        if not dry_run:
+    ended = [place for place in runs if place.name not in open_runs]
+    found = [tree for place in ended for tree in (place, *place.iterdir()) if not tree.name.startswith(KEPT)]
+    if not dry_run:
+        for place in ended:
             await GitWorkspace(repository, place.name, clock=kit.clock).close()
-    return [str(place.relative_to(kit.project)) for place in leftovers]
+    return [str(tree.relative_to(kit.project)) for tree in found if dry_run or not tree.exists()]
 
 
 async def find_repository(folder: Path) -> Repository:

@@ -68,7 +68,9 @@ class Effects:
             case do.Finish():
                 if step.after:
                     await self._workspace.advance(step.before, step.after)
-                await self._workspace.dispose(step.task)
+                # Verify commands may have left something; without any, nothing ran since the work was collected.
+                untouched = not state.tasks[step.task].task.verify
+                await self._workspace.dispose(step.task, untouched=untouched)
                 return (ev.TaskSucceeded(task=step.task),)
             case do.GiveUp():
                 return await self._give_up(state.tasks[step.task], step)
@@ -286,6 +288,7 @@ class Effects:
                 tree=tree,
                 workdir=workdir,
                 folder=self._folder / "checks" / f"{marker}:{number}".replace(":", "_"),
+                env=self._workspace.environment(),
                 env_allow=state.policy.env_allow,
                 timeout_s=timeout_s,
                 grace_s=state.policy.grace_s,
@@ -298,7 +301,9 @@ class Effects:
 
     def _spec(self, state: RunState, entry: TaskState, attempt: Attempt, workdir: Path) -> AttemptSpec:
         task, policy = entry.task, state.policy
-        env = {"MUSTER_LAST_FAILURE": entry.failure.message[:4000]} if entry.failure is not None else {}
+        env = self._workspace.environment()
+        if entry.failure is not None:
+            env["MUSTER_LAST_FAILURE"] = entry.failure.message[:4000]
         prompt = task.prompt
         if task.prompt_ref is not None:
             prompt = (self._folder / task.prompt_ref.path).read_bytes().decode("utf-8")

@@ -143,7 +143,7 @@ class LocalExecutor:
             command = Command(
                 argv=("/bin/sh", "-c", spec.command),
                 cwd=spec.workdir,
-                env={**env, "TMPDIR": str(folder.scratch)},
+                env={**env, **spec.env, "TMPDIR": str(folder.scratch)},
                 marker=spec.id,
                 stdout=folder.stdout,
             )

@@ -121,7 +121,7 @@ def _judge_work(task: Task, facts: AuditFacts) -> Iterable[Problem]:
 def _judge_changes(task: Task, facts: AuditFacts) -> Iterable[Problem]:
     if facts.read_only:
         return
-    if task.changes is Changes.REQUIRED and not facts.paths:
+    if task.changes is Changes.REQUIRED and not (facts.paths or facts.outside or facts.embedded):
         yield Problem(rule="empty-result", message="Nothing was changed, but the manifest asks for changes.")
     if task.changes is Changes.NONE and facts.paths:
         message = f"The manifest allows no changes, but {_names(facts.paths)} changed."

@@ -93,6 +93,10 @@ class MemoryWorkspace:
         paths = tuple(name for name in names if before.get(name) != files.get(name))
         return Collected(commit=commit, tree=self._objects.tree(commit), message=note.message, paths=paths)
 
+    def environment(self) -> dict[str, str]:
+        """Nothing: there is no repository around the folders."""
+        return {}
+
     async def files(self, tree: str) -> tuple[str, ...]:
         """All paths of a tree."""
         return tuple(self._files(tree))

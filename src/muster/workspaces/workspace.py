@@ -118,6 +118,10 @@ class GitWorkspace:
         found = await describe(self._git, base, commit)
         return self._collector.report(commit, found)
 
+    def environment(self) -> dict[str, str]:
+        """Where git stops looking for a repository: a folder that lost its own is not in the user's."""
+        return {"GIT_CEILING_DIRECTORIES": str(self._folder)}
+
     async def files(self, tree: str) -> tuple[str, ...]:
         """All paths of a tree below the project's folder; see the seam."""
         prefix = self._at.prefix
