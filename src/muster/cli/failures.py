@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 from collections.abc import Sequence
 
 import click
 
-from muster.model.errors import MusterError
+from muster.model.errors import EnvironmentProblem, MusterError
 
 INTERRUPTED = 130
+# What a machine may refuse anywhere and at any time; it is no bug of ours.
+_MACHINE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+)
 
 
 def report(error: BaseException, args: Sequence[str]) -> int:
@@ -37,6 +42,9 @@ def report(error: BaseException, args: Sequence[str]) -> int:
         return _tell(args, error.code, error.message, error.hint, error.exit_code)
     if isinstance(error, BrokenPipeError):
         return 0
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        where = f"{error.filename}: " if error.filename else ""
+        return _tell(args, EnvironmentProblem.code, f"{where}{error.strerror}.", "", EnvironmentProblem.exit_code)
     from muster.cli.crash import crash_file
 
     place = crash_file(error)

@@ -46,6 +46,7 @@ _OWN_FOLDER = (
 )
 _MACHINE = (
     ("No space left on device", "the disk is full"),
+    ("Out of diskspace", "the disk is full"),
     ("Read-only file system", "the file system is read-only"),
     ("Permission denied", "a file may not be written or read"),
     ("Disk quota exceeded", "the disk quota is used up"),
