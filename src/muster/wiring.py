@@ -33,7 +33,7 @@ from muster.model.messages import Message
 from muster.model.plan import Plan
 from muster.model.policy import RunPolicy
 from muster.model.state import ENDED, RunState
-from muster.pipeline.artefacts import write_progress, write_text
+from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
 from muster.ports import Agent, Approver, Clock, Listener, Owner, Store, Workspace
 from muster.process import is_alive, this_owner
@@ -96,6 +96,8 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
     snapshot = await repository.snapshot()
+    # A link in the way of what is written at the end is found now and not then.
+    read_artefact(kit.project, plan.slug, PROGRESS)
     policy = policy_for(kit)
     run = new_id(kit.clock.now(), SystemRandom())
     workspace = _workspace(kit, repository, run, policy)

@@ -25,6 +25,9 @@ def repository(project: Path) -> Iterator[Finding]:
     if not facts["branch"]:
         message = "HEAD is detached, so a run's result cannot go to a branch."
         yield Finding(check="repository", level=Level.WARN, message=message, fix="git switch <branch>")
+    if facts["commands"]:
+        message = f"The repository's own git configuration would run commands: {facts['commands']}."
+        yield Finding(check="repository", level=Level.WARN, message=message, fix="muster trust")
     if facts["changed"]:
         message = "Tracked files have changes, so a run's result would not be merged in place."
         yield Finding(check="repository", level=Level.WARN, message=message, fix="git commit -a")
@@ -66,15 +69,28 @@ async def _ask_git(project: Path) -> dict[str, str]:
     head = await git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)
     branch = await git("symbolic-ref", "--quiet", "HEAD", check=False)
     # Asked with a check, so that a repository that git refuses is named as such.
-    changed = await git.text("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+    commands = await _commands(project)
+    # To look for changes is to run the filters of a repository, so it has to be trusted.
+    look = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
+    changed = "" if commands else await git.text(*look)
     worktrees = await git.text("worktree", "list", "--porcelain")
     prunable = sum(line.startswith("prunable") for line in worktrees.splitlines())
     return {
         "head": head.stdout.decode().strip(),
         "branch": branch.stdout.decode(errors="replace").strip(),
         "changed": changed,
+        "commands": ", ".join(commands),
         "prunable": str(prunable) if prunable else "",
     }
+
+
+async def _commands(project: Path) -> tuple[str, ...]:
+    from muster.config.trust import TrustState, trust_state
+    from muster.workspaces.repository import Repository
+
+    if trust_state(project) is TrustState.TRUSTED:
+        return ()
+    return await (await Repository.discover(project)).untrusted_commands()
 
 
 def _heads(project: Path) -> tuple[RunHead, ...] | None:

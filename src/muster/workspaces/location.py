@@ -12,6 +12,8 @@ from muster.workspaces.git import Git, GitError
 
 STATE = ".muster/state"
 WORKTREES = ".muster/worktrees"
+_FOLDERS = (".muster", STATE, f"{STATE}/runs", WORKTREES, ".muster/projects")
+_FILES = tuple(f"{STATE}/muster.db{end}" for end in ("", "-wal", "-shm"))
 _GIT_NEEDED = (2, 38)  # merge-tree --write-tree
 
 
@@ -74,11 +76,11 @@ def refuse_links(location: Location, *below: str) -> None:
     """Make sure that what we write into `.muster` lands there.
 
     Raises:
-        RefusedError: a repository put a link or a file where our folders are.
+        RefusedError: a repository put a link or a file where our folders are, or a link where our files are.
     """
-    for name in (".muster", STATE, WORKTREES, *(f"{WORKTREES}/{each}" for each in below)):
+    for name in (*_FOLDERS, *(f"{WORKTREES}/{each}" for each in below), *_FILES):
         path = location.project / name
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
+        if path.is_symlink() or (name not in _FILES and path.exists() and not path.is_dir()):
             what = "a symbolic link" if path.is_symlink() else "not a folder"
             raise RefusedError(f"{path} is {what}; Muster would write outside of its own folder.", hint=f"rm {path}")
 

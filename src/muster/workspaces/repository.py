@@ -6,14 +6,14 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from muster.model.errors import InputError, NotFoundError
+from muster.model.errors import InputError, NotFoundError, RefusedError
 from muster.model.record import Record
 from muster.ports import MainState, Snapshot
 from muster.workspaces.commits import NEUTRAL, Person
 from muster.workspaces.git import Git
 from muster.workspaces.location import STATE, WORKTREES, Location, exclude, locate, refuse_links
 from muster.workspaces.mainline import Mainline
-from muster.workspaces.names import NAMESPACE, component, integration_ref, raw
+from muster.workspaces.names import NAMESPACE, component, integration_ref, raw, shown
 from muster.workspaces.trust import Setting, commands, settings
 
 
@@ -76,9 +76,17 @@ class Repository:
         """Make our folders and let git in this repository overlook them, after making sure that they are ours.
 
         Raises:
-            RefusedError: there is a symbolic link in the way.
+            RefusedError: there is a symbolic link in the way, or git keeps what is in them, so that it came with the
+                repository: somebody else's runs, whose commands nobody here has agreed to.
         """
         refuse_links(self.location)
+        ours = [self.location.prefix + name for name in (STATE, WORKTREES)]
+        tracked = (await self.git("ls-files", "-z", "--", *ours)).stdout.split(b"\0")[0]
+        if tracked:
+            raise RefusedError(
+                f"{shown(tracked)} is kept in git, so the runs in it came with the repository.",
+                hint=f"git rm -r --cached {' '.join(ours)}, then delete them or look at what they would run.",
+            )
         exclude(self.location)
         for name in (STATE, WORKTREES):
             (self.location.project / name).mkdir(parents=True, exist_ok=True)
