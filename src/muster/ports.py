@@ -228,6 +228,9 @@ class Executor(Protocol):
     async def check(self, spec: CheckSpec) -> Receipt:
         """Run a verify command to its end and return the receipt; no process is left."""
 
+    def forget(self, folder: Path) -> None:
+        """The journal has the outcome of the attempt in ``folder``: what was kept for adopting it may go."""
+
     def hurry(self) -> None:
         """From now on stop with no grace: a person asked twice."""
 

@@ -151,7 +151,9 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
         # What went wrong first is what is told, not what then fails for the same reason.
         with suppress(MusterError):
             await _let_go(kit, journal)
-        raise error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error
+        raise (error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error) from error
+    finally:
+        executor.close()
     await _let_go(kit, journal)
     return state
 

@@ -14,6 +14,7 @@ import pytest
 from muster.agents.command import CommandAgent
 from muster.agents.scripted import ScriptedAgent
 from muster.model.attempts import Cause, Ending, Outcome
+from muster.model.ids import attempt_folder
 from muster.ports import Agent, AttemptSpec, CheckSpec, Executor, News
 from muster.process import list_marked
 
@@ -32,7 +33,7 @@ def attempt(place: Path, *, task: str = "T1", number: int = 1, **more: object) -
         "number": number,
         "agent": "command",
         "workdir": work,
-        "folder": place / "runs" / run / task / str(number),
+        "folder": place / "runs" / run / attempt_folder(task, number),
         "timeout_s": 30.0,
         **more,
     }

@@ -229,6 +229,15 @@ STORY: list[ev.Event] = [
     ev.RunCancelled(source="operator", requested=at(150), acknowledged=at(151), latency_ms=1000, partial=("T2",)),
     ev.UnknownEvent(type="moon.landed", data={"crew": ["a", "b"], "deep": {"x": None, "y": 1.5}}),
     ev.UnknownEvent(type="task.succeeded", data={"mood": "of a later release", "task": "T1"}),
+    ev.PlanAccepted(
+        slug="login",
+        plan_sha256="ef" * 32,
+        base=commit(1),
+        start=commit(2),
+        target=MAIN,
+        policy=POLICY,
+        profile="economy",
+    ),
 ]
 
 

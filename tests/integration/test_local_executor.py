@@ -97,13 +97,16 @@ async def test_an_attempt_whose_owner_was_killed_is_adopted_with_its_exit_code_a
     kill(owner)
     outcomes: list[Outcome] = []
 
+    executor = make()
+
     async def adopt() -> None:
-        outcomes.append(await make().adopt(spec, ignore))
+        outcomes.append(await executor.adopt(spec, ignore))
 
     async with anyio.create_task_group() as group:
         group.start_soon(adopt)
         await anyio.sleep(0.1)
         (spec.workdir / "go").touch()
+    executor.close()
 
     assert outcomes[0].ending is Ending.ERROR
     assert outcomes[0].exit_code == 5
@@ -405,7 +408,7 @@ async def test_everything_that_is_kept_is_for_this_user_alone(tmp_path: Path) ->
 
     assert outcome.ok
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in spec.folder.iterdir()}
-    assert set(modes) == {"stdout.log", "stdin.log", "process"}
+    assert set(modes) == {"stdout.log", "stdin.log", "stderr", "process"}
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(spec.folder.stat().st_mode) == 0o700
     assert b"700" in written(spec)

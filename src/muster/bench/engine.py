@@ -38,7 +38,8 @@ class Figures(Record, frozen=True):
     rest_ms: float
     own_cpu_ms: float
     child_cpu_ms: float
-    written_kib: float
+    own_kib: float
+    all_kib: float
     limit_ms: float
 
 
@@ -101,10 +102,12 @@ async def _measured(folder: Path, tasks: int, parallel: int, kind: str, command:
             journal = await start_run(kit, plan)
             for meter in (spawn, git, store):
                 meter.reset()
-            cpu, child, written, start = _cpu(), _child_cpu(), _written(), time.perf_counter()
+            cpu, child, own, written = _cpu(), _child_cpu(), _written_by_threads(), _written()
+            start = time.perf_counter()
             state = await drive(kit, journal, None)
             wall = time.perf_counter() - start
-            cpu, child, written = _cpu() - cpu, _child_cpu() - child, _written() - written
+            cpu, child = _cpu() - cpu, _child_cpu() - child
+            own, written = _written_by_threads() - own, _written() - written
     failed = sum(1 for entry in state.tasks.values() if entry.status.value != "done")
     each = 1000 / tasks
     # Tasks run at the same time, so a part's share of the wall time is its sum over the slots.
@@ -124,7 +127,8 @@ async def _measured(folder: Path, tasks: int, parallel: int, kind: str, command:
         rest_ms=max(0.0, wall * each - spawn_ms - git_ms - store_ms),
         own_cpu_ms=cpu * each,
         child_cpu_ms=child * each,
-        written_kib=written / 1024 / tasks,
+        own_kib=own / 1024 / tasks,
+        all_kib=written / 1024 / tasks,
         limit_ms=1.5 * bare_s * each + git_ms,
     )
 
@@ -175,9 +179,18 @@ def _child_cpu() -> float:
 
 
 def _written() -> int:
-    """Bytes this process caused to be written to disks; 0 where the system does not tell."""
+    """Bytes this process and its ended children caused to be written to disks; 0 where the system does not tell."""
+    return _write_bytes(Path("/proc/self/io"))
+
+
+def _written_by_threads() -> int:
+    """The part of `_written` that living threads of this process wrote: journal, attempt folders, notes."""
+    return sum(_write_bytes(thread / "io") for thread in Path("/proc/self/task").glob("*"))
+
+
+def _write_bytes(place: Path) -> int:
     try:
-        lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+        lines = place.read_text(encoding="ascii").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes:")), 0)
@@ -185,11 +198,25 @@ def _written() -> int:
 
 def table(rows: list[Figures]) -> str:
     """The figures as aligned text, milliseconds per task."""
-    columns = ("tasks", "kind", "failed", "wall", "bare", "limit", "spawn", "git", "store", "rest", "own cpu", "KiB")
+    columns = (
+        "tasks",
+        "kind",
+        "failed",
+        "wall",
+        "bare",
+        "limit",
+        "spawn",
+        "git",
+        "store",
+        "rest",
+        "own cpu",
+        "own KiB",
+        "all KiB",
+    )
     lines = ["".join(f"{column:>9}" for column in columns)]
     for row in rows:
         cells = [str(row.tasks), row.kind, str(row.failed)]
         cells += [f"{value:.2f}" for value in (row.wall_ms, row.bare_ms, row.limit_ms, row.spawn_ms, row.git_ms)]
-        cells += [f"{value:.2f}" for value in (row.store_ms, row.rest_ms, row.own_cpu_ms, row.written_kib)]
+        cells += [f"{value:.2f}" for value in (row.store_ms, row.rest_ms, row.own_cpu_ms, row.own_kib, row.all_kib)]
         lines.append("".join(f"{cell:>9}" for cell in cells))
     return "\n".join(lines)

@@ -70,7 +70,7 @@ def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_js
         emit({"figures": rows})
     else:
         click.echo(table(rows))
-        click.echo("limit = 1.5 x bare + git; own cpu and KiB are this process alone")
+        click.echo("limit = 1.5 x bare + git; own: this process alone; all: with git and the worktrees it fills")
 
 
 @bench.command("startup")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+POLL_S = 0.1
+
 
 @click.command()
 @click.argument("run", default="@last")
@@ -24,6 +26,8 @@ def log(run: str, task: str | None, attempt: int | None, errors: bool, follow: b
 
 async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool, follow: bool) -> None:
     from muster.model.errors import NotFoundError
+    from muster.model.evolve import fold
+    from muster.model.ids import attempt_folder
     from muster.wiring import load_run, open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
@@ -32,7 +36,7 @@ async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool,
         if task is None:
             for name, entry in state.tasks.items():
                 for one in entry.attempts:
-                    sizes = [_size(folder / name / str(one.number), kind) for kind in ("stdout", "stderr")]
+                    sizes = [_size(folder / attempt_folder(name, one.number), kind) for kind in ("stdout", "stderr")]
                     click.echo(f"{name}  attempt {one.number}  stdout {sizes[0]} B  stderr {sizes[1]} B")
             return
         if task not in state.tasks:
@@ -42,12 +46,22 @@ async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool,
             known = f"it has {len(attempts)}" if attempts else "it was not started"
             raise NotFoundError(f"{task} has no attempt {attempt or 1}: {known}.")
         number = attempt or attempts[-1].number
-        await _print(folder / task / str(number), "stderr" if errors else "stdout", follow, kit.clock.sleep)
+        place, kind = folder / attempt_folder(task, number), "stderr" if errors else "stdout"
+
+        async def goes_on() -> bool:
+            nonlocal state
+            await kit.clock.sleep(POLL_S)
+            state = fold(state.run, await kit.store.read(state.run, after_seq=state.seq), state)
+            return state.tasks[task].attempts[number - 1].ended_at is None
+
+        await _print(place, kind, goes_on if follow else None)
 
 
-async def _print(folder: Path, kind: str, follow: bool, sleep: Callable[[float], Awaitable[None]]) -> None:
-    out, at = sys.stdout.buffer, 0
-    while True:
+async def _print(folder: Path, kind: str, goes_on: Callable[[], Awaitable[bool]] | None) -> None:
+    """Print what is there, and what comes for as long as the attempt goes on."""
+    out, at, more = sys.stdout.buffer, 0, True
+    while more:
+        more = goes_on is not None and await goes_on()
         done, live = folder / f"{kind}.log", folder / kind
         place = done if done.exists() else live
         if place.exists():
@@ -57,9 +71,6 @@ async def _print(folder: Path, kind: str, follow: bool, sleep: Callable[[float],
             at += len(data)
             out.write(data)
             out.flush()
-        if not follow or done.exists():
-            return
-        await sleep(0.2)
 
 
 def _size(folder: Path, kind: str) -> int:

@@ -13,7 +13,7 @@ from muster.model import steps as do
 from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Receipt
 from muster.model.audit import AuditFacts, failure_of, judge, judge_work
 from muster.model.errors import ConflictError
-from muster.model.ids import attempt_id
+from muster.model.ids import attempt_folder, attempt_id
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
 from muster.ports import Approver, AttemptSpec, CheckSpec, Executor, News, Tell, Workspace
@@ -114,6 +114,7 @@ class Effects:
 
     async def _audit(self, state: RunState, entry: TaskState) -> Facts:
         attempt, task = entry.last, entry.task
+        self._executor.forget(self._folder / attempt_folder(task.id, attempt.number))
         note = task_note(state, entry, attempt)
         workdir = await self._workspace.place(task.id)
         if workdir is None:
@@ -316,7 +317,7 @@ class Effects:
             number=attempt.number,
             agent=agent_name(entry),
             workdir=workdir,
-            folder=self._folder / task.id / str(attempt.number),
+            folder=self._folder / attempt_folder(task.id, attempt.number),
             command=task.run,
             prompt=prompt,
             model=model,

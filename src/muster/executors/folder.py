@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from muster.executors import scratch, transcript
+from muster.executors.recycle import RECORD, Recycler
 from muster.model.plan import FileRef
 from muster.model.redaction import Redactor
 
@@ -18,12 +19,13 @@ from muster.model.redaction import Redactor
 class Folder:
     """Where the processes of an attempt read and write; ``stdout`` becomes ``stdout.log`` when they are gone."""
 
-    def __init__(self, path: Path, marker: str, base: Path) -> None:
+    def __init__(self, path: Path, marker: str, base: Path, recycler: Recycler) -> None:
         self.path = path
+        self._recycler = recycler
         self.stdin = path / "stdin"
         self.stdout = path / "stdout"
         self.stderr = path / "stderr"
-        self.record = path / "process"
+        self.record = path / RECORD
         self.scratch = scratch.scratch_path(marker)
         self._base = base
         self.output: FileRef | None = None
@@ -42,8 +44,10 @@ class Folder:
             FileExistsError: the attempt was started before.
             OSError: the disk said no.
         """
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(self.record, b"at %f\n" % at.timestamp(), os.O_EXCL)
+        used_again = self._recycler.take_folder(self.path)
+        if not used_again:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._write(self.record, b"at %f\n" % at.timestamp(), os.O_TRUNC if used_again else os.O_EXCL)
         if stdin:
             self._write(self.stdin, stdin)
         for name, data in files.items():
@@ -52,14 +56,14 @@ class Folder:
                 raise ValueError(f"the file {name!r} is outside the attempt's folder")
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._write(place, data)
-        self.scratch = scratch.make_scratch(self.scratch)
+        self.scratch = self._recycler.take_scratch(self.scratch)
 
     def renew(self) -> None:
         """Make the folder for something that may be done again, and drop what is left of the last time."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("stdout", "stdout.log"):
             (self.path / name).unlink(missing_ok=True)
-        self.scratch = scratch.make_scratch(self.scratch)
+        self.scratch = self._recycler.take_scratch(self.scratch)
 
     def begun_at(self) -> float | None:
         """When the attempt was started, in seconds of wall time; None when it never was."""
@@ -96,7 +100,7 @@ class Folder:
                 self._finish(redactor, keep_raw)
 
     def _finish(self, redactor: Redactor, keep_raw: bool) -> None:
-        scratch.remove_scratch(self.scratch)
+        self._recycler.give_scratch(self.scratch)
         try:
             self.output = self._keep("stdout", redactor, keep_raw)
             self.errors = self._keep("stderr", redactor, keep_raw)

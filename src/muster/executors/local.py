@@ -12,6 +12,7 @@ import msgspec
 
 from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
+from muster.executors.recycle import Recycler
 from muster.executors.scratch import remove_scratch, scratch_path
 from muster.executors.seats import Seats
 from muster.executors.tail import Tail
@@ -47,6 +48,7 @@ class LocalExecutor:
         self._secrets = secret_values(self._environ)
         self._redactor = Redactor(self._secrets)
         self._hurried = False
+        self._recycler = Recycler()
 
     async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Run the attempt to its end, telling news as it comes."""
@@ -63,7 +65,7 @@ class LocalExecutor:
         launch, parser = prepared
         env = self._environment_of(spec, launch)
         redactor = self._redactor_for({**spec.env, **launch.env})
-        folder = _folder_of(spec)
+        folder = self._folder_of(spec)
         try:
             folder.create(self._clock.now(), launch.stdin, launch.files)
         except FileExistsError:
@@ -97,7 +99,7 @@ class LocalExecutor:
 
     async def adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Take over an attempt that a dead owner started: wait for it and read its outcome."""
-        folder = _folder_of(spec)
+        folder = self._folder_of(spec)
         begun_at = folder.begun_at()
         prepared = self._prepare(spec)
         now = self._clock.now().timestamp()
@@ -136,7 +138,7 @@ class LocalExecutor:
         """
         begun = self._clock.monotonic()
         env = inherited(self._environ, spec.env_allow)
-        folder = Folder(spec.folder, spec.id, spec.folder)
+        folder = Folder(spec.folder, spec.id, spec.folder, self._recycler)
         watch = Watch(folder, spec.timeout_s, None)
         try:
             folder.renew()
@@ -165,6 +167,14 @@ class LocalExecutor:
     def hurry(self) -> None:
         """From now on stop with no grace: a person asked twice."""
         self._hurried = True
+
+    def forget(self, folder: Path) -> None:
+        """What was kept for adopting the attempt may go; an attempt that wrote nothing leaves no folder."""
+        self._recycler.give_folder(folder)
+
+    def close(self) -> None:
+        """Remove what was kept for attempts to come."""
+        self._recycler.close()
 
     async def sweep(self, marker: str) -> tuple[int, ...]:
         """End every process of the attempts that ``marker`` names; returns their pids."""
@@ -196,13 +206,12 @@ class LocalExecutor:
             "MUSTER_ATTEMPT_NUMBER": str(spec.number),
         }
 
+    def _folder_of(self, spec: AttemptSpec) -> Folder:
+        return Folder(spec.folder, spec.id, spec.folder.parent, self._recycler)
+
     def _redactor_for(self, env: Mapping[str, str]) -> Redactor:
         more = secret_values(env) - self._secrets
         return Redactor(self._secrets | more) if more else self._redactor
-
-
-def _folder_of(spec: AttemptSpec) -> Folder:
-    return Folder(spec.folder, spec.id, spec.folder.parent.parent)
 
 
 def _watch(folder: Folder, timeout_s: float, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell) -> Watch:

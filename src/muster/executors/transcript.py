@@ -27,8 +27,8 @@ def keep(raw: Path, log: Path, redactor: Redactor, *, keep_raw: bool, base: Path
     with suppress(FileNotFoundError):
         size = raw.stat().st_size
         if size == 0:
-            raw.unlink()
-        elif size <= SMALL:
+            return None
+        if size <= SMALL:
             data = raw.read_bytes()
             clean = redactor(data)
             if clean is data and not keep_raw:
@@ -37,9 +37,8 @@ def keep(raw: Path, log: Path, redactor: Redactor, *, keep_raw: bool, base: Path
                 _write(log, iter((clean,)))
             _remove(raw, keep_raw)
             return _ref(log, base, len(clean), hashlib.sha256(clean).hexdigest())
-        else:
-            _write(log, redactor.stream(_blocks(raw)))
-            _remove(raw, keep_raw)
+        _write(log, redactor.stream(_blocks(raw)))
+        _remove(raw, keep_raw)
     if not log.exists():
         return None
     digest = hashlib.sha256()

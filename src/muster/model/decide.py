@@ -23,7 +23,8 @@ MAX_DELAY_MS = 31 * 24 * 3600 * 1000
 _ASKED_AFTER = frozenset(
     {Cause.AUDIT, Cause.EMPTY_RESULT, Cause.WROTE_WHILE_READ_ONLY, Cause.HOOK, Cause.CONFLICT, Cause.BROKE_INTEGRATION}
 )
-_HOLDS_SLOT = frozenset({Station.WORKING, Station.AUDITING})
+# A task that only has to give its folder back keeps its slot, so that the next one can have the folder.
+_HOLDS_SLOT = frozenset({Station.WORKING, Station.AUDITING, Station.PASSED})
 _FINISHES_BEFORE_STOP = frozenset(
     {Station.WORKING, Station.AUDITING, Station.MERGING, Station.ADVANCING, Station.PASSED}
 )

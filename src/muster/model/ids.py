@@ -30,3 +30,12 @@ def attempt_id(run: str, task: str, number: int) -> str:
     '01r:T1:2'
     """
     return f"{run}:{task}:{number}"
+
+
+def attempt_folder(task: str, number: int) -> str:
+    """The name of the folder that an attempt's files are in, below its run's.
+
+    >>> attempt_folder("T1", 2)
+    'T1.2'
+    """
+    return f"{task}.{number}"

@@ -26,7 +26,6 @@ class Pool:
         self._common = common
         self._folder = folder
         self._idle: list[Worktree] = []
-        self._spares = 0
         # git fails to add one worktree while it is writing its notes on another.
         self._adding = Lock()
 
@@ -34,20 +33,24 @@ class Pool:
         """A worktree called ``name``, clean and detached at ``commit``; nothing may be in its place."""
         folder = self._folder / name
         while self._idle:
-            index = next((i for i, tree in enumerate(self._idle) if tree.head == commit), -1)
-            tree = self._idle.pop(index)
+            tree = self._choose(folder, commit)
+            self._idle.remove(tree)
             if tree.head != commit and not await self._switch(tree, commit):
                 await self.remove(tree)
                 continue
-            tree.move(folder)
+            if tree.folder != folder:
+                tree.move(folder)
             return tree
         return await self._add(folder, commit)
+
+    def _choose(self, folder: Path, commit: str) -> Worktree:
+        """The one that lies where the new one has to lie, else one that is at the commit already."""
+        return min(self._idle, key=lambda tree: (tree.folder != folder, tree.head != commit))
 
     async def give(self, tree: Worktree) -> None:
         """Take a worktree back whose ``litter`` is known and whose work is safe; it waits for its next use."""
         if len(self._idle) < _KEEP_IDLE and await to_thread.run_sync(tree.tidy):
-            self._spares += 1
-            tree.move(self._folder / f"+spare-{self._spares}")
+            # It keeps its name until the next one needs it: a rename less.
             self._idle.append(tree)
         else:
             await self.remove(tree)
@@ -59,6 +62,10 @@ class Pool:
             return
         tree.litter = (*found.untracked, *found.nested, *found.ignored)
         await self.give(tree)
+
+    def holds(self, folder: Path) -> bool:
+        """Whether a worktree waits in this folder."""
+        return any(tree.folder == folder for tree in self._idle)
 
     def admins(self) -> set[Path]:
         """The administrative folders of the worktrees that wait."""
@@ -86,6 +93,7 @@ class Pool:
         admin = admin_of(folder, self._common)
         assert admin is not None, folder
         tree = Worktree(folder, admin, self._git)
+        await to_thread.run_sync(tree.age)
         await to_thread.run_sync(tree.settle, commit)
         return tree
 

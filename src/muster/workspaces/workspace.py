@@ -77,10 +77,10 @@ class GitWorkspace:
         """Give the task a clean folder at ``base``; see the seam."""
         await self._make_ready(base)
         await self.dispose(task)
-        set_aside(self._folder / component(task), attempt)
+        self._clear(self._folder / component(task), attempt)
         tree = await self._pool.take(component(task), base)
         place = await to_thread.run_sync(self._furnish, tree)
-        tree.let(Tenant(run=self._run, task=task, attempt=attempt, base=base))
+        tree.let(Tenant(task=task, attempt=attempt, base=base))
         tree.safe = frozenset({base})
         self._trees[task] = tree
         return place
@@ -187,7 +187,7 @@ class GitWorkspace:
         """
         tree, folder = self._find(task), self._folder / component(task)
         if tree is None:
-            aside = set_aside(folder, attempt) or kept_folder(folder, attempt)
+            aside = self._clear(folder, attempt) or kept_folder(folder, attempt)
             saved = Salvage(kept=str(aside)) if aside else None
         else:
             saved = await self._rescue.save(tree, await look(tree), task, attempt)
@@ -236,9 +236,13 @@ class GitWorkspace:
         self._trees.clear()
         for folder in self._folder.glob("*"):
             if not folder.name.startswith(KEPT):
-                set_aside(folder, 0)
+                self._clear(folder, 0)
         with contextlib.suppress(OSError):
             self._folder.rmdir()
+
+    def _clear(self, folder: Path, attempt: int) -> Path | None:
+        """Rename a folder that is neither a worktree in use nor one that waits."""
+        return None if self._pool.holds(folder) else set_aside(folder, attempt)
 
     def _find(self, task: str) -> Worktree | None:
         """The worktree of a task, also one that an earlier process made."""

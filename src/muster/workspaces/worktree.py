@@ -8,19 +8,20 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-
-import msgspec
+from urllib.parse import quote, unquote
 
 from muster.model.errors import ConflictError
 from muster.model.record import Record
 from muster.workspaces.git import Git
 
-_TENANT = "muster.json"
+# The note on who works in a worktree is the name of an empty file, so that changing it is a rename.
+_TENANT = "muster@"
 # What git keeps for a worktree in which nothing is going on (gitrepository-layout(5)).
-_PLAIN = frozenset({"HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "commondir", "gitdir", "index", "logs", "refs", _TENANT})
+_PLAIN = frozenset({"HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "commondir", "gitdir", "index", "logs", "refs"})
 _OBJECT = re.compile(rb"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
 _NOTES_WITH_COMMITS = ("*HEAD", "logs/HEAD", "refs/**/*", "rebase-*/*", "sequencer/*", "AUTO_MERGE")
 _NOTE_LIMIT = 1 << 20
+_AGE_NS = 10 * 10**9
 
 FileMark = tuple[int, int, int, int]
 
@@ -28,7 +29,6 @@ FileMark = tuple[int, int, int, int]
 class Tenant(Record, frozen=True):
     """Which attempt works in a worktree; kept beside git's own notes, so that it survives us."""
 
-    run: str
     task: str
     attempt: int
     base: str
@@ -59,18 +59,31 @@ class Worktree:
 
     def tenant(self) -> Tenant | None:
         """The attempt this folder was given to, if any."""
-        try:
-            return msgspec.json.decode((self.admin / _TENANT).read_bytes(), type=Tenant)
-        except (OSError, msgspec.MsgspecError):
-            return None
+        for note in self._tenant_notes():
+            try:
+                task, attempt, base = note.name.removeprefix(_TENANT).split("@")
+                return Tenant(task=unquote(task), attempt=int(attempt), base=base)
+            except ValueError:
+                continue
+        return None
 
     def let(self, tenant: Tenant | None) -> None:
-        """Write down who works here."""
-        note = self.admin / _TENANT
-        if tenant is None:
-            note.unlink(missing_ok=True)
+        """Write down who works here, or that nobody does."""
+        name = f"{quote(tenant.task, safe='')}@{tenant.attempt}@{tenant.base}" if tenant is not None else ""
+        note = self.admin / f"{_TENANT}{name}"
+        first, *others = self._tenant_notes() or [note]
+        for other in others:
+            other.unlink()
+        if first == note:
+            note.touch()
         else:
-            write_whole(note, msgspec.json.encode(tenant))
+            first.rename(note)
+
+    def _tenant_notes(self) -> list[Path]:
+        try:
+            return [self.admin / entry.name for entry in os.scandir(self.admin) if entry.name.startswith(_TENANT)]
+        except OSError:
+            return []
 
     # What git notes
 
@@ -123,10 +136,10 @@ class Worktree:
 
     def reusable(self) -> bool:
         """Whether nothing but files may distinguish this worktree from a new one."""
-        names = {entry.name for entry in os.scandir(self.admin)} - {"config.worktree"}
+        names = {entry.name for entry in os.scandir(self.admin) if not entry.name.startswith(_TENANT)}
         refs = self.admin / "refs"
         return (
-            names <= _PLAIN
+            names - {"config.worktree"} <= _PLAIN
             and _read(self.admin / "config.worktree") == self._config
             and not any(path.is_file() for path in refs.rglob("*"))
             and _read(self.folder / ".git") == f"gitdir: {self.admin}\n".encode()
@@ -137,13 +150,13 @@ class Worktree:
         for name in ("ORIG_HEAD", "COMMIT_EDITMSG"):
             (self.admin / name).unlink(missing_ok=True)
         log = self.admin / "logs" / "HEAD"
-        if log.exists():
+        if log.exists() and log.stat().st_size:
             log.write_bytes(b"")
 
     def move(self, folder: Path) -> None:
         """Give the folder another name; git learns it from its own note, as it does in `git worktree move`."""
         self.folder.rename(folder)
-        write_whole(self.admin / "gitdir", os.fsencode(folder / ".git") + b"\n")
+        _write_over(self.admin / "gitdir", os.fsencode(folder / ".git") + b"\n")
         self.folder = folder
         self.git = self._main.at(folder, self.admin)
 
@@ -166,6 +179,17 @@ class Worktree:
                 gone.add(folder)
                 found.append(os.path.relpath(folder, self.folder))
         return tuple(found)
+
+    def age(self) -> None:
+        """Make fresh files look older than the index.
+
+        git reads files again at every look while they are as young as its
+        index, and writes the index again each time (racy-git.txt).
+        """
+        past_ns = (self.index_mark() or (0, 0, 0, 0))[2] - _AGE_NS
+        for folder, _, files in os.walk(self.folder):
+            for name in files:
+                os.utime(f"{folder}/{name}", ns=(past_ns, past_ns), follow_symlinks=False)
 
     def settle(self, commit: str) -> None:
         """Remember the state right after git put the worktree at a commit."""
@@ -223,11 +247,14 @@ def mark(path: Path) -> FileMark | None:
     return (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file in one step."""
-    beside = path.with_name(f".{path.name}.muster")
-    beside.write_bytes(content)
-    beside.replace(path)
+def _write_over(path: Path, content: bytes) -> None:
+    """Write a short file in its place; a new file would cost more than all the rest of a move."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        os.pwrite(fd, content, 0)
+        os.ftruncate(fd, len(content))
+    finally:
+        os.close(fd)
 
 
 def remove_tree(path: Path) -> None:
