@@ -229,8 +229,12 @@ class Reader:
 
 
 def _swapped(lines: list[str], one: str, other: str) -> list[str]:
+    """The lines with two names changed for each other, but for those that list both."""
     names = {one: other, other: one}
-    return [re.sub(rf"\b({one}|{other})\b", lambda found: names[found[0]], line) for line in lines]
+    either = re.compile(rf"\b({one}|{other})\b")
+    return [
+        line if len(set(either.findall(line))) == 2 else either.sub(lambda at: names[at[0]], line) for line in lines
+    ]
 
 
 def _hold(where: str, shown: list[str], printed: str) -> None:

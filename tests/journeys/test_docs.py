@@ -34,7 +34,8 @@ def test_the_readme_shows_what_its_commands_print_in_a_repository_of_the_readers
 def test_two_names_may_change_their_roles_where_a_page_says_so(tmp_path: Path) -> None:
     folder, page = tmp_path / "work", tmp_path / "page.md"
     folder.mkdir()
-    page.write_text("<!-- either: one two -->\n```console\n$ echo two won, one lost\none won, two lost\n```\n")
+    command = "printf 'one, two\\ntwo won\\none lost\\n'"
+    page.write_text(f"<!-- either: one two -->\n```console\n$ {command}\none, two\none won\ntwo lost\n```\n")
 
     Reader(folder).read(page)
 
