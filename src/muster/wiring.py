@@ -21,18 +21,16 @@ from muster.config.profiles import choose_profile
 from muster.config.resolve import Resolved
 from muster.config.trust import TrustState, trust_state
 from muster.engine.actor import Actor
-from muster.engine.journal import Journal, load
-from muster.engine.ownership import absorb, begin, resume, take
+from muster.engine.journal import Journal
+from muster.engine.ownership import begin, resume
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
-from muster.model.errors import BusyError, ConflictError, InputError, MusterError, RefusedError
-from muster.model.events import CommandRefused, MainMergeStarted, MainUndone
-from muster.model.evolve import fold
+from muster.model.errors import MusterError, RefusedError
 from muster.model.ids import new_id
 from muster.model.messages import Message
 from muster.model.plan import Plan
 from muster.model.policy import RunPolicy
-from muster.model.state import ENDED, RunState
+from muster.model.state import RunState
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
 from muster.ports import Agent, Approver, Clock, Listener, Owner, Store, Workspace
@@ -40,7 +38,6 @@ from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
 from muster.workspaces.repository import Repository
-from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
 
 Flags = Mapping[str, tuple[str, Any]]
@@ -184,139 +181,11 @@ def policy_for(kit: Kit, *, plan_profile: str = "") -> RunPolicy:
     return run_policy(kit.resolved.required(), choice)
 
 
-async def find_run(store: Store, wanted: str) -> str:
-    """The run that ``@last``, a unique beginning or a unique ending of at least four characters means.
-
-    Raises:
-        InputError: none or several.
-    """
-    runs = [head.run for head in await store.runs()]
-    if not runs:
-        raise InputError("There are no runs yet.", hint="muster run --plan plan.md")
-    if wanted == "@last":
-        return runs[-1]
-    wanted = wanted.lower()
-    if wanted in runs:
-        return wanted
-    found = [run for run in runs if run.startswith(wanted) or (len(wanted) >= 4 and run.endswith(wanted))]
-    if len(found) == 1:
-        return found[0]
-    problem = "is the beginning of several runs" if found else "names no run"
-    raise InputError(f"{wanted!r} {problem}.", hint="muster ls lists them; @last is the newest.")
-
-
-async def is_driven(kit: Kit, run: str) -> bool:
-    """Whether a living process owns the run."""
-    lease = await kit.store.lease(run)
-    if lease is None:
-        return False
-    if lease.owner.host == kit.owner.host:
-        return is_alive(lease.owner.pid, lease.owner.pid_started)
-    return lease.expires > kit.clock.now()
-
-
-async def load_run(kit: Kit, wanted: str) -> RunState:
-    """Find and fold a run."""
-    return await load(kit.store, await find_run(kit.store, wanted))
-
-
 def message(kit: Kit, run: str, kind: str, **data: str) -> Message:
     """A message to whoever drives the run."""
     now = kit.clock.now()
     sender = f"{os.environ.get('USER') or 'operator'}"
     return Message(id=new_id(now, SystemRandom()), run=run, kind=kind, sender=sender, at=now, data=data)
-
-
-async def deliver(kit: Kit, sent: Message) -> RunState:
-    """Hand a message to a run and wait until it was taken, by its owner or right here when it has none.
-
-    Raises:
-        RefusedError: the run said no, and why.
-        BusyError: the owner did not take it in time.
-    """
-    await kit.store.post(sent)
-    if await is_driven(kit, sent.run):
-        await _await_taken(kit, sent)
-    else:
-        await absorb(kit.store, kit.clock, kit.owner, sent.run, is_alive)
-    entries = await kit.store.read(sent.run)
-    for entry in reversed(entries):
-        event = entry.event
-        if isinstance(event, CommandRefused) and event.message == sent.id:
-            raise RefusedError(f"Not done: {event.reason}.")
-    return fold(sent.run, entries)
-
-
-async def stop_run(kit: Kit, state: RunState, *, task: str, now: bool, wait: bool) -> str:
-    """Stop a run or a task of it, also one whose owner is gone: ``cancelled``, ``accepted`` or ``already-terminal``."""
-    if state.ended or (task in state.tasks and state.tasks[task].status.closed):
-        return "already-terminal"
-    sent = message(kit, state.run, "stop", task=task, now="1" if now else "", source="stop-command")
-    if not await is_driven(kit, state.run):
-        await kit.store.post(sent)
-        journal = await resume_run(kit, state.run, reason="stop")
-        state = await drive(kit, journal, None)
-    else:
-        state = await deliver(kit, sent)
-        while wait and not _stopped(state, task) and await is_driven(kit, state.run):
-            await kit.clock.sleep(0.05)
-            state = fold(state.run, await kit.store.read(state.run, after_seq=state.seq), state)
-    return "cancelled" if _stopped(state, task) else "accepted"
-
-
-def _stopped(state: RunState, task: str) -> bool:
-    return state.ended or (task != "" and state.tasks[task].status.closed)
-
-
-async def _await_taken(kit: Kit, sent: Message) -> None:
-    for _ in range(200):
-        if all(waiting.id != sent.id for waiting in await kit.store.pending(sent.run)):
-            return
-        await kit.clock.sleep(0.025)
-    raise BusyError(f"Run {sent.run} did not take the message within 5 s; it will when it can.")
-
-
-async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
-    """Put the branch back where it was before the run's merge, and write that down.
-
-    Raises:
-        InputError: the run has merged nothing, or it was undone already.
-        ConflictError: the branch has moved since, or its working tree is not clean.
-    """
-    merged = state.main_started
-    if merged is None or not state.main_commit:
-        raise InputError(f"Run {state.run} has merged nothing that could be undone.")
-    if state.undone:
-        raise InputError(f"Run {state.run} was undone already.")
-    repository = await Repository.discover(kit.project)
-    main = await repository.undo(state.run, merged.target, merged.commit, merged.before)
-    if main.reason:
-        raise ConflictError(f"Not undone: {main.reason}.", hint=main.hint)
-    lease = await take(kit.store, kit.clock, kit.owner, state.run, is_alive)
-    try:
-        by = os.environ.get("USER") or "operator"
-        undone = MainUndone(target=merged.target, before=merged.commit, after=merged.before, by=by)
-        await Journal(kit.store, kit.clock, state, lease).append([undone])
-    finally:
-        await kit.store.release(lease)
-    return merged
-
-
-async def collect_garbage(kit: Kit, *, dry_run: bool) -> list[str]:
-    """Remove the worktrees of runs that have ended or that the store does not know; returns the folders that go.
-
-    A folder that holds repositories of its own stays: nothing else has their work.
-    """
-    repository = await Repository.discover(kit.project)
-    folder = kit.project / ".muster" / "worktrees"
-    runs = sorted(place for place in folder.iterdir() if place.is_dir()) if folder.is_dir() else []
-    open_runs = {head.run for head in await kit.store.runs() if head.state not in ENDED}
-    ended = [place for place in runs if place.name not in open_runs]
-    found = [tree for place in ended for tree in (place, *place.iterdir()) if not tree.name.startswith(KEPT)]
-    if not dry_run:
-        for place in ended:
-            await GitWorkspace(repository, place.name, clock=kit.clock).close()
-    return [str(tree.relative_to(kit.project)) for tree in found if dry_run or not tree.exists()]
 
 
 async def find_repository(folder: Path) -> Repository:

@@ -25,6 +25,9 @@ def report(error: BaseException, args: Sequence[str]) -> int:
     output as ``{"error": {code, message, hint}}``. Unexpected failures keep
     their traceback in a crash file.
     """
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+        # Whoever read our output has seen enough; click says so by leaving with 1.
+        return 0
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
@@ -40,8 +43,6 @@ def report(error: BaseException, args: Sequence[str]) -> int:
         return _tell(args, "usage", error.format_message(), hint, error.exit_code)
     if isinstance(error, MusterError):
         return _tell(args, error.code, error.message, error.hint, error.exit_code)
-    if isinstance(error, BrokenPipeError):
-        return 0
     if isinstance(error, OSError) and error.errno in _MACHINE:
         where = f"{error.filename}: " if error.filename else ""
         return _tell(args, EnvironmentProblem.code, f"{where}{error.strerror}.", "", EnvironmentProblem.exit_code)

@@ -106,7 +106,8 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool) -> int:
 
 
 async def _answer(wanted: str, answer: str, why: str) -> dict[str, Any]:
-    from muster.wiring import deliver, is_driven, message, open_project
+    from muster.operations import deliver, is_driven
+    from muster.wiring import message, open_project
 
     async with open_project(Path.cwd()) as kit:
         gate = _pick(wanted, await _waiting(kit))

@@ -27,12 +27,7 @@ def init(as_json: bool) -> None:
     """Write muster.toml here and keep Muster's own folders out of git."""
     import anyio
 
-    anyio.run(_prepare)
-    place = Path("muster.toml")
-    made = []
-    if not place.exists() and not place.is_symlink():
-        place.write_text(SETTINGS, encoding="utf-8")
-        made.append(place.name)
+    made = anyio.run(_prepare)
     if as_json:
         emit({"project": str(Path.cwd()), "created": made})
         return
@@ -43,7 +38,15 @@ def init(as_json: bool) -> None:
     click.echo("next: muster plan new, look at the plan.md it makes, then muster run --plan plan.md")
 
 
-async def _prepare() -> None:
-    from muster.wiring import prepare_repository
+async def _prepare() -> list[str]:
+    from muster.wiring import find_repository, prepare_repository
 
+    await find_repository(Path.cwd())
+    made = []
+    place = Path("muster.toml")
+    if not place.exists() and not place.is_symlink():
+        # This file is what makes a folder of a bigger repository the project.
+        place.write_text(SETTINGS, encoding="utf-8")
+        made.append(place.name)
     await prepare_repository(Path.cwd())
+    return made

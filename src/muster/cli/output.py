@@ -42,6 +42,13 @@ def emit_lines(values: Iterable[Any]) -> None:
         click.echo(msgspec.json.encode(value).decode())
 
 
+def silence() -> None:
+    """From now on print nowhere: whoever read the standard output went away, as with `muster ls | head`."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     """Print aligned columns for people; on a pipe nothing is cut."""
     from rich.box import SIMPLE_HEAD

@@ -54,8 +54,9 @@ def continue_(
 async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output) -> int:
     """Continue a run in whatever way its state asks for, and say which."""
     from muster.cli.driving import drive_and_tell
+    from muster.operations import is_driven, load_run
     from muster.reports.views import status_of
-    from muster.wiring import is_driven, load_run, open_project, restart_run, resume_run
+    from muster.wiring import open_project, restart_run, resume_run
 
     async with open_project(Path.cwd(), flags) as kit:
         state = await load_run(kit, wanted)

@@ -102,7 +102,7 @@ def run_cli(args: Sequence[str]) -> int:
 def _flush() -> None:
     try:
         sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
-        # The reader went away, as with `muster ls | head`; nothing is left to say to it.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, sys.stdout.fileno())
+    except (OSError, ValueError):
+        from muster.cli.output import silence
+
+        silence()

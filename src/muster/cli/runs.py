@@ -38,8 +38,9 @@ def ls(everything: bool, as_json: bool) -> None:
 async def _rows(limit: int | None) -> list[dict[str, Any]]:
     from muster.cli.output import ago
     from muster.model.errors import NotFoundError
+    from muster.operations import is_driven
     from muster.reports.views import head_status
-    from muster.wiring import is_driven, open_project
+    from muster.wiring import open_project
 
     try:
         async with open_project(Path.cwd(), read_only=True) as kit:
@@ -93,9 +94,10 @@ def show(run: str, as_json: bool) -> None:
 
 
 async def _show(wanted: str) -> tuple[dict[str, Any], str]:
+    from muster.operations import is_driven, load_run
     from muster.reports.text import run_text
     from muster.reports.views import run_view
-    from muster.wiring import is_driven, load_run, open_project
+    from muster.wiring import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         state = await load_run(kit, wanted)
@@ -113,8 +115,9 @@ def report(run: str) -> None:
 
 
 async def _report(wanted: str) -> str:
+    from muster.operations import load_run
     from muster.reports.markdown import report as markdown
-    from muster.wiring import load_run, open_project
+    from muster.wiring import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         return markdown(await load_run(kit, wanted))

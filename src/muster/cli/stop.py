@@ -37,7 +37,8 @@ def _words(result: dict[str, Any]) -> str:
 
 
 async def _stop(target: str, now: bool, wait: bool) -> dict[str, Any]:
-    from muster.wiring import load_run, open_project, stop_run
+    from muster.operations import load_run, stop_run
+    from muster.wiring import open_project
 
     wanted, _, task = target.partition("/")
     async with open_project(Path.cwd()) as kit:

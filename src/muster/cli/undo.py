@@ -24,7 +24,8 @@ def undo(run: str, as_json: bool) -> None:
 
 
 async def _undo(wanted: str) -> dict[str, str]:
-    from muster.wiring import load_run, open_project, undo_run
+    from muster.operations import load_run, undo_run
+    from muster.wiring import open_project
 
     async with open_project(Path.cwd()) as kit:
         state = await load_run(kit, wanted)

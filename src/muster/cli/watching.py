@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import click
 
+from muster.cli.output import silence
 from muster.model.entries import Entry
 from muster.model.events import Event
 from muster.ports import News
@@ -16,16 +16,14 @@ from muster.reports.lines import Narrator
 class LinePrinter:
     """One line for each thing that people care about."""
 
-    def __init__(self, echo: Callable[[str], None] = click.echo) -> None:
+    def __init__(self) -> None:
         self._narrator = Narrator()
-        self._echo = echo
 
     def on_entry(self, entry: Entry, event: Event) -> None:
         """Print the line of an entry, if it has one."""
         line = self._narrator.line(event, entry.at)
         if line:
-            self._echo(line)
-            sys.stdout.flush()
+            _say(line)
 
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """News that is not kept is not printed either."""
@@ -38,8 +36,16 @@ class JsonPrinter:
         """Print the entry."""
         import msgspec
 
-        click.echo(msgspec.json.encode(entry).decode())
-        sys.stdout.flush()
+        _say(msgspec.json.encode(entry).decode())
 
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """News that is not kept is not printed either."""
+
+
+def _say(line: str) -> None:
+    """Print a line at once; the work goes on when nobody reads it any more."""
+    try:
+        click.echo(line)
+        sys.stdout.flush()
+    except OSError:
+        silence()
