@@ -137,7 +137,7 @@ class Site:
         self.root = root
         self.top = root / below
         self.home = root / "home"
-        self.home.mkdir(exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True)
         self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),

@@ -42,11 +42,15 @@ async def _prepare() -> list[str]:
     from muster.wiring import find_repository, prepare_repository
 
     await find_repository(Path.cwd())
-    made = []
-    place = Path("muster.toml")
-    if not place.exists() and not place.is_symlink():
-        # This file is what makes a folder of a bigger repository the project.
-        place.write_text(SETTINGS, encoding="utf-8")
-        made.append(place.name)
+    # First the file: it is what makes a folder of a bigger repository the project.
+    made = _write_settings()
     await prepare_repository(Path.cwd())
     return made
+
+
+def _write_settings() -> list[str]:
+    place = Path("muster.toml")
+    if place.exists() or place.is_symlink():
+        return []
+    place.write_text(SETTINGS, encoding="utf-8")
+    return [place.name]

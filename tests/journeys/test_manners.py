@@ -1,0 +1,98 @@
+"""How output behaves: on a pipe, on a terminal, without colour, in a poor locale."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+from tests.journeys.site import MUSTER, PATIENCE_S, Site, adds, task
+
+ESCAPE = "\x1b"
+
+
+def test_output_on_a_pipe_has_no_codes_and_quiet_has_no_output(site: Site) -> None:
+    site.plan(adds("one"), task("bad", "exit 3", on_failure="continue", changes="any"))
+
+    ran = site.muster("run", "--plan", "plan.md", "--gates", "open")
+    quiet = site.muster("run", "--plan", "plan.md", "--gates", "open", "--quiet")
+
+    assert ran.code == quiet.code == 1
+    assert (quiet.out, quiet.err) == ("", "")
+    for args in (["ls"], ["show"], ["events"], ["report"], ["doctor"], ["config", "show"], ["plan", "show"], ["-h"]):
+        shown = site.muster(*args)
+        assert ESCAPE not in shown.out + shown.err, args
+        assert "\r" not in shown.out
+        assert all(line == line.rstrip() or args != ["-h"] for line in shown.out.splitlines())
+    assert ESCAPE not in ran.out
+
+
+def test_every_command_has_help_and_every_json_object_its_schema(site: Site) -> None:
+    site.plan(adds("one"))
+    overview = site.muster("--help").out
+    commands = re.findall(r"^  ([a-z]+)  ", overview[overview.index("Commands:") :], re.MULTILINE)
+    site.muster("run", "--plan", "plan.md", "--gates", "open", "-q")
+
+    assert len(commands) > 20
+    for args in (["ls"], ["show"], ["inbox"], ["ps"], ["gc"], ["version"], ["doctor"], ["salvage", "ls"], ["init"]):
+        assert site.muster(*args, "--json").json["schema"] == 1, args
+    for command in commands:
+        assert site.muster(command, "--help").out.startswith("Usage: muster"), command
+
+
+def test_a_terminal_without_colour_gets_none(site: Site) -> None:
+    site.plan(task("bad", "exit 3", changes="any"))
+    terminal = site.terminal("run", "--plan", "plan.md", "--gates", "open", env={"NO_COLOR": "1"})
+
+    assert terminal.end() == 1
+    assert ESCAPE + "[3" not in terminal.screen
+    listed = site.terminal("ls", env={"NO_COLOR": "1"})
+    assert listed.end() == 0
+    assert ESCAPE + "[3" not in listed.screen
+
+
+def test_a_reader_that_goes_away_is_no_failure(site: Site) -> None:
+    site.plan(*(adds(f"t{number}") for number in range(6)))
+    site.muster("run", "--plan", "plan.md", "--gates", "open", "-q")
+
+    for command in (["events", "--jsonl"], ["events", "--follow"], ["ls"], ["diff"], ["--help"]):
+        process = subprocess.Popen(
+            [*MUSTER, *command], cwd=site.top, env=site.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read().decode()
+        process.stderr.close()
+
+        assert (process.wait(), said) == (0, ""), command
+
+
+def test_a_run_goes_on_when_nobody_reads_its_output(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("slow", f"{meeting.command}; echo x > x.txt"), adds("after", needs=["slow"]))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    meeting.reached()
+    assert running.process.stdout is not None
+    running.process.stdout.close()
+    meeting.leave()
+
+    assert running.process.wait(PATIENCE_S) == 0
+    assert site.tree() == ["a.txt", "after.txt", "b.txt", "x.txt"]
+
+
+def test_words_of_every_script_go_through_a_poor_locale(site: Site) -> None:
+    site.plan(adds("one", title="Grüße ✓ 你好 \u202e"))
+    poor = {"LANG": "C", "LC_ALL": "C"}
+
+    ran = site.muster("run", "--plan", "plan.md", "--gates", "open", env=poor)
+    shown = site.muster("show", env=poor)
+    seen = site.terminal("show", env=poor)
+
+    assert (ran.code, shown.code, seen.end()) == (0, 0, 0)
+    assert "Grüße ✓ 你好" in json.dumps(site.show(), ensure_ascii=False)
+    assert "Grüße ✓ 你好" in site.git("log", "--format=%s")
+    ascii_only = {**poor, "PYTHONIOENCODING": "ascii"}
+    assert site.muster("show", env=ascii_only).code == 0
+    assert site.muster("ls", env=ascii_only).code == 0
