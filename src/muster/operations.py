@@ -13,6 +13,7 @@ from muster.model.messages import Message
 from muster.model.state import ENDED, RunState
 from muster.ports import Store
 from muster.process import is_alive
+from muster.reports.views import left_alone
 from muster.wiring import Kit, drive, message, repository_of, resume_run
 from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
@@ -118,7 +119,7 @@ async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
     repository = await repository_of(kit)
     main = await repository.undo(state.run, merged.target, merged.commit, merged.before)
     if main.reason:
-        raise ConflictError(f"Not undone: {main.reason}.", hint=main.hint)
+        raise ConflictError(f"Not undone: {left_alone(main.reason)}.", hint=main.hint)
     lease = await take(kit.store, kit.clock, kit.owner, state.run, is_alive)
     try:
         by = os.environ.get("USER") or "operator"

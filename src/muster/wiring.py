@@ -7,6 +7,7 @@ import signal
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -30,7 +31,7 @@ from muster.model.ids import new_id
 from muster.model.messages import Message
 from muster.model.plan import Plan
 from muster.model.policy import RunPolicy
-from muster.model.state import RunState
+from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
 from muster.ports import Agent, Approver, Clock, Listener, Owner, Store, Workspace
@@ -49,11 +50,20 @@ class Kit:
     """A project's parts, ready to be used; made by `open_project`."""
 
     project: Path
-    resolved: Resolved
-    trusted: bool
     store: Store
     clock: Clock
     owner: Owner
+    flags: Flags
+
+    @cached_property
+    def trusted(self) -> bool:
+        """Whether the operator trusts what this repository brings."""
+        return trust_state(self.project) is TrustState.TRUSTED
+
+    @cached_property
+    def resolved(self) -> Resolved:
+        """The settings, read when they are first needed: looking at runs and stopping them needs none."""
+        return load_settings(self.project, environ=os.environ, flags=self.flags, trusted=self.trusted)
 
     def folder(self, run: str) -> Path:
         """Where a run keeps what is too big for its journal."""
@@ -64,15 +74,13 @@ class Kit:
 async def open_project(cwd: Path, flags: Flags | None = None, *, read_only: bool = False) -> AsyncIterator[Kit]:
     """Find the project around ``cwd`` and open its store; ``read_only`` creates and changes nothing."""
     project = find_project(cwd)
-    trusted = trust_state(project) is TrustState.TRUSTED
-    resolved = load_settings(project, environ=os.environ, flags=flags, trusted=trusted)
     clock = SystemClock()
     if not read_only:
         repository = await Repository.discover(project)
         await repository.make_state_folders()
     store = await SqliteStore.open(project / STATE / "muster.db", read_only=read_only)
     try:
-        yield Kit(project, resolved, trusted, store, clock, this_owner())
+        yield Kit(project, store, clock, this_owner(), flags or {})
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()
@@ -108,7 +116,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     """A new run for what an ended one left open, on top of the work that it integrated."""
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
-    policy = policy_for(kit, plan_profile=old.accepted.profile)
+    policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
     settled = settle_tasks(tasks, policy, agents(), kit.folder(run))
@@ -216,6 +224,13 @@ async def _obey_signals(kit: Kit, actor: Actor) -> None:
             else:
                 asked = True
                 await kit.store.post(message(kit, actor.state.run, "stop", source="signal"))
+
+
+def _as_before(kit: Kit, old: RunPolicy, new: RunPolicy) -> RunPolicy:
+    """The policy of a run that goes on for another: what was asked for then holds, unless a flag says otherwise now."""
+    kept = {"run.gates": "autonomy", "run.schedule": "schedule", "run.max_parallel": "max_parallel"}
+    given = {key for key, value in kit.flags.values() if value is not None}
+    return replace(new, **{name: getattr(old, name) for key, name in kept.items() if key not in given})
 
 
 def _workspace(kit: Kit, repository: Repository, run: str, policy: RunPolicy) -> Workspace:

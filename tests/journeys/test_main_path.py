@@ -132,3 +132,18 @@ def test_a_run_is_named_by_its_beginning_its_ending_or_as_the_last(site: Site) -
         assert (failed.code, failed.json["error"]["code"]) == (2, "input")
         assert says in failed.json["error"]["message"]
         assert "muster ls" in failed.json["error"]["hint"]
+
+
+def test_what_was_asked_for_a_run_holds_for_the_one_that_goes_on_for_it(site: Site) -> None:
+    ready = site.root / "ready"
+    site.plan(task("one", f"test -e {ready} && echo one > one.txt"))
+    assert site.muster("run", "--plan", "plan.md", "--gates", "closed", "--no-input").code == 3
+    assert site.muster("approve", "--continue").code == 1
+    ready.touch()
+
+    goes_on = site.muster("continue", "--json").json
+    asks_nothing = site.muster("stop", "@last").code, site.muster("continue", "--gates", "open", "--json").json
+
+    assert (goes_on["autonomy"], goes_on["status"]) == ("closed", "waiting")
+    assert asks_nothing[0] == 0
+    assert (asks_nothing[1]["autonomy"], asks_nothing[1]["status"]) == ("open", "complete")

@@ -55,7 +55,7 @@ def test_what_is_around_a_secret_stays() -> None:
 
 
 def test_secrets_of_an_environment_are_found_by_name() -> None:
-    values = secret_values({"GITHUB_TOKEN": "abcdefgh", "HOME": "/home/me", "MY_KEY": "short", "X_API_KEY": "12345678"})
+    values = secret_values({"GITHUB_TOKEN": "abcdefgh", "HOME": "/dev", "MY_KEY": "short", "X_API_KEY": "12345678"})
 
     assert values == {"abcdefgh", "12345678"}
     assert not names_a_secret("PUBLIC_KEY")

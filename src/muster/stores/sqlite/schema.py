@@ -123,7 +123,7 @@ def recognise(path: Path) -> None:
     try:
         size = path.stat().st_size
     except FileNotFoundError as error:
-        raise NotFoundError(f"There is no journal at {path}.", hint="The first `muster run` makes one.") from error
+        raise NotFoundError("There are no runs here yet.", hint="muster run --plan plan.md") from error
     except OSError as error:
         raise EnvironmentProblem(f"{path} cannot be opened: {error.strerror}.") from error
     if size == 0:
