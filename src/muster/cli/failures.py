@@ -25,14 +25,14 @@ def report(error: BaseException, args: Sequence[str]) -> int:
     output as ``{"error": {code, message, hint}}``. Unexpected failures keep
     their traceback in a crash file.
     """
-    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-        # Whoever read our output has seen enough; click says so by leaving with 1.
+    if isinstance(error, BrokenPipeError):
+        # Whoever read our output has seen enough.
         return 0
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, click.exceptions.Exit):
         return error.exit_code
-    if isinstance(error, KeyboardInterrupt | click.Abort):
+    if isinstance(error, KeyboardInterrupt | EOFError | click.Abort):
         return _tell(args, "interrupted", "Interrupted.", "", INTERRUPTED)
     if isinstance(error, click.UsageError) and error.message.startswith("Usage:"):
         # A group without a command; click hands over its help as the message.

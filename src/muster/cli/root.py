@@ -42,6 +42,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "version": ("muster.cli.version:version", "Show versions."),
 }
 
+_COMPLETE = "_MUSTER_COMPLETE"
+
 
 class LazyGroup(click.Group):
     """A group that knows its commands by name and loads one at a time."""
@@ -90,8 +92,12 @@ def cli(directory: str | None) -> None:
 
 def run_cli(args: Sequence[str]) -> int:
     """Run one command; every expected failure becomes one line and an exit code."""
+    if _COMPLETE in os.environ:
+        # The shell asks; click answers and leaves.
+        cli.main(list(args), prog_name="muster", complete_var=_COMPLETE)
     try:
-        result = cli.main(list(args), prog_name="muster", standalone_mode=False)
+        with cli.make_context("muster", list(args)) as ctx:
+            result = cli.invoke(ctx)
     except BaseException as error:
         return report(error, args)
     finally:
