@@ -128,6 +128,15 @@ def test_an_eager_run_starts_a_task_as_soon_as_its_needs_are_merged() -> None:
     assert run.state.tasks["c"].last.base == f"{BASE}a.1;"
 
 
+def test_an_eager_task_that_had_to_wait_for_a_slot_starts_from_the_newest_head() -> None:
+    policy = replace(OPEN, schedule=Schedule.EAGER, max_parallel=1)
+    run = after(run_of(task("a"), task("b"), task("c"), policy=policy), "a ends ok", "a audited changed", "a merges")
+
+    run = after(run, "b ends ok", "b audited changed")
+
+    assert run.state.tasks["c"].last.base == f"{BASE}a.1;"
+
+
 # Merging
 
 

@@ -73,6 +73,15 @@ def test_a_failed_task_lets_the_others_finish_what_they_do_and_then_ends_the_run
     assert run.main == BASE
 
 
+def test_a_failed_task_keeps_those_that_wait_for_a_slot_from_starting() -> None:
+    run = run_of(task("a"), task("b"), task("c"), policy=replace(OPEN, max_parallel=1))
+
+    run = after(run, "a ends auth", "a is given up", *does("b"))
+
+    assert run.state.state == "error"
+    assert run.state.tasks["c"].attempts == ()
+
+
 def test_a_failing_run_gives_no_second_attempts_and_asks_no_questions() -> None:
     run = run_of(task("a"), task("b", attempts=3), task("c"), policy=RunPolicy())
     run = after(run, "a ends auth", "a is given up", "b ends exit", "c ends ok", "c audit fails audit")

@@ -9,6 +9,7 @@ from muster.model import steps as do
 from muster.model.decide import decide
 from muster.model.gates import Answer, Autonomy, Boundary, may_move
 from muster.model.plan import OnFailure
+from muster.model.policy import Schedule
 from muster.model.record import Record
 from muster.model.state import RunState, Station, TaskState, TaskStatus, replace
 
@@ -99,6 +100,10 @@ def _check_start(before: RunState, event: ev.AttemptStarted, seen: Evidence) -> 
     require(entry.station in (Station.READY, Station.BACKOFF), f"{name} starts while {entry.station}")
     require(before.cancel is None, f"{name} starts after the stop of the run")
     require(not entry.stop_source, f"{name} starts after its own stop")
+    require(not before.stopping, f"{name} starts after {before.stopping} ended the run")
+    outdated = event.base != before.integration
+    first_of_wave = before.policy.schedule is Schedule.WAVES and event.attempt == 1
+    require(not outdated or (first_of_wave and event.base == before.wave_base), f"{name} starts from {event.base}")
     for need in entry.task.needs:
         if need in before.tasks:
             require(satisfied(before.tasks[need]), f"{name} starts before {need}")

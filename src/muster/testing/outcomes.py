@@ -72,11 +72,15 @@ def results(step: Effect, state: RunState, menu: Menu, integration: str, main: s
         case do.Finish():
             if step.after and integration not in (step.before, step.after):
                 raise AssertionError(f"integration is at {integration}, not between {step.before} and {step.after}")
-            yield Result(name=f"{step.task} finishes", facts=(ev.TaskSucceeded(task=step.task),), integration=step.after)
+            yield Result(
+                name=f"{step.task} finishes", facts=(ev.TaskSucceeded(task=step.task),), integration=step.after
+            )
         case do.GiveUp():
             attempts = len(state.tasks[step.task].attempts)
             letter = ev.DeadLetterAdded(task=step.task, reason=step.reason, attempts=attempts, failure=step.failure)
-            yield Result(name=f"{step.task} is given up", facts=(ev.TaskFailed(task=step.task, failure=step.failure), letter))
+            yield Result(
+                name=f"{step.task} is given up", facts=(ev.TaskFailed(task=step.task, failure=step.failure), letter)
+            )
         case do.StopTask():
             yield _stopped(state.tasks[step.task], step.source)
         case do.VerifyWave():
