@@ -155,9 +155,8 @@ class Site:
         """Make a repository with one commit on ``main``."""
         site = cls(root, below=below)
         site.top.mkdir(parents=True)
-        site.git("config", "--global", "user.name", "Uma User")
-        site.git("config", "--global", "user.email", "uma@example.org")
-        site.git("config", "--global", "init.defaultBranch", "main")
+        user = "[user]\n\tname = Uma User\n\temail = uma@example.org\n"
+        (site.home / ".gitconfig").write_text(f"{user}[init]\n\tdefaultBranch = main\n")
         site.git("init", "-q")
         site.commit("First", {"a.txt": "one\n", "b.txt": "two\n"} if files is None else files)
         return site

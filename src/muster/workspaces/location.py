@@ -44,6 +44,12 @@ async def locate(cwd: Path, git: Git) -> Location:
     except GitError as error:
         if "not a git repository" not in error.said:
             raise
+        if "not a git repository:" in error.said:
+            leads = error.said.rpartition("not a git repository:")[2].strip()
+            raise InputError(
+                f"The .git at or above {cwd} does not lead to a git folder: there is none at {leads}.",
+                hint="git worktree repair mends moved worktrees.",
+            ) from error
         raise InputError(
             f"{cwd} is not in a git repository.", hint="git init && git add -A && git commit -m 'First commit'"
         ) from error
