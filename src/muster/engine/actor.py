@@ -17,7 +17,7 @@ from muster.model.attempts import Cause, Ending, Failure, Outcome
 from muster.model.decide import decide
 from muster.model.ids import attempt_id
 from muster.model.messages import Message, respond
-from muster.model.state import RunState, Station
+from muster.model.state import RunState, Station, ends_run
 from muster.ports import Approver, Clock, Executor, Listener, News, Store, Workspace
 
 LEASE_TTL_S = 15.0
@@ -132,6 +132,8 @@ class Actor:
                 return self._shutdown
             steps = decide(self.state, self._clock.now())
             if steps and isinstance(steps[0], do.Write):
+                if any(ends_run(event) for event in steps[0].events):
+                    await self._land()
                 await self._journal.append(steps[0].events)
                 continue
             park = self._reconcile(group, steps)
@@ -140,6 +142,14 @@ class Actor:
             if park and not self._flights and not self._facts and not self._messages:
                 return park
             await self._wait(steps)
+
+    async def _land(self) -> None:
+        """Cancel what is still in flight and wait for it: nothing goes on in a run that has ended."""
+        for scope in self._flights.values():
+            scope.cancel()
+        while self._flights:
+            self._stirred = anyio.Event()
+            await self._stirred.wait()
 
     async def _take_in(self) -> None:
         """Write down what effects and messages brought since the last time, all in one go."""

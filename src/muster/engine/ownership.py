@@ -11,7 +11,7 @@ from muster.model.decide import decide
 from muster.model.errors import BusyError, MusterError
 from muster.model.messages import respond
 from muster.model.plan import Task
-from muster.model.state import ENDED, RunState, initial
+from muster.model.state import RunState, ends_run, initial
 from muster.model.steps import Write
 from muster.ports import Clock, Lease, Owner, Store
 
@@ -75,7 +75,7 @@ async def absorb(store: Store, clock: Clock, owner: Owner, run: str, is_alive: I
         for message in await store.pending(run):
             await journal.append(respond(journal.state, message), consumed=(message.id,))
         for step in decide(journal.state, clock.now()):
-            if isinstance(step, Write) and any(_ends(event) for event in step.events):
+            if isinstance(step, Write) and any(ends_run(event) for event in step.events):
                 await journal.append(step.events)
         return journal.state
     finally:
@@ -98,10 +98,6 @@ async def take(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsA
             f"Run {run} is being driven by another process{who}.",
             hint="muster show @last shows where it is; muster stop ends it.",
         ) from error
-
-
-def _ends(event: ev.Event) -> bool:
-    return isinstance(event, ev.RunStateChanged) and event.state in ENDED
 
 
 def owner_lives(lease: Lease, asker: Owner, is_alive: IsAlive) -> bool:

@@ -8,9 +8,17 @@ from datetime import datetime
 import msgspec
 
 from muster.model.attempts import Attempt, Cause, Failure, Receipt
-from muster.model.events import DeadLetterAdded, GateAnswered, GateAsked, MainMergeStarted, PlanAccepted
+from muster.model.events import (
+    DeadLetterAdded,
+    Event,
+    GateAnswered,
+    GateAsked,
+    MainMergeStarted,
+    PlanAccepted,
+    RunStateChanged,
+)
 from muster.model.gates import Answer, Boundary, Stage
-from muster.model.plan import OnFailure, Task
+from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
 
@@ -217,9 +225,9 @@ class RunState(Record, frozen=True):
 ENDED = frozenset({"complete", "cancelled", "error"})
 
 
-def stops_run(task: TaskState) -> bool:
-    """Whether giving this task up ends the run."""
-    return task.task.on_failure is OnFailure.STOP
+def ends_run(event: Event) -> bool:
+    """Whether a run that has this event in its journal is over."""
+    return isinstance(event, RunStateChanged) and event.state in ENDED
 
 
 def initial(run: str) -> RunState:
