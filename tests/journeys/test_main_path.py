@@ -7,6 +7,27 @@ import re
 from tests.journeys.site import Site, adds, task
 
 
+def test_a_first_plan_is_made_checked_and_forecast_without_starting_anything(site: Site) -> None:
+    made = site.muster("init", "--json")
+    again = site.muster("init", "--json")
+    new = site.muster("plan", "new")
+    linted = site.muster("plan", "lint", "--json")
+    forecast = site.muster("run", "--dry-run", "--json")
+
+    assert [ran.code for ran in (made, again, new, linted, forecast)] == [0] * 5
+    assert (made.json["created"], again.json["created"]) == (["muster.toml"], [])
+    assert linted.json["valid"] is True
+    assert forecast.json["asks_at"] == ["manifest-audit-failed", "main-merge"]
+    assert sum(len(wave) for wave in forecast.json["waves"]) == 3
+    assert "nothing is started" in site.muster("run", "--dry-run").out
+    assert site.muster("ls").out.startswith("No runs yet")
+    assert site.muster("run", "--dry-run", "--gates", "closed", "--json").json["asks_at"][0] == "plan-ready"
+    assert site.muster("plan", "new").code == 4, "it never writes over a plan"
+    assert site.git("status", "--porcelain") == "?? muster.toml\n?? plan.md"
+    assert site.muster("run", "-q").code == 3
+    assert site.muster("approve", "--continue").code == 0
+
+
 def test_a_plan_becomes_merged_work_after_a_person_said_yes(site: Site) -> None:
     site.plan(
         adds("left", title="The left half"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 
 from tests.journeys.site import MUSTER, PATIENCE_S, Site, adds, task
@@ -26,17 +25,12 @@ def test_output_on_a_pipe_has_no_codes_and_quiet_has_no_output(site: Site) -> No
     assert ESCAPE not in ran.out
 
 
-def test_every_command_has_help_and_every_json_object_its_schema(site: Site) -> None:
+def test_every_json_object_says_the_version_of_its_schema(site: Site) -> None:
     site.plan(adds("one"))
-    overview = site.muster("--help").out
-    commands = re.findall(r"^  ([a-z]+)  ", overview[overview.index("Commands:") :], re.MULTILINE)
     site.muster("run", "--plan", "plan.md", "--gates", "open", "-q")
 
-    assert len(commands) > 20
     for args in (["ls"], ["show"], ["inbox"], ["ps"], ["gc"], ["version"], ["doctor"], ["salvage", "ls"], ["init"]):
         assert site.muster(*args, "--json").json["schema"] == 1, args
-    for command in commands:
-        assert site.muster(command, "--help").out.startswith("Usage: muster"), command
 
 
 def test_a_terminal_without_colour_gets_none(site: Site) -> None:
