@@ -8,7 +8,8 @@ import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from muster.process import run
 from muster.stores.sqlite.store import SqliteStore
 from muster.wiring import drive, open_project, start_run
 from muster.workspaces.git import Git
+from muster.workspaces.status import STATUS
 
 
 class Figures(Record, frozen=True):
@@ -49,9 +51,11 @@ class _Meter:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.calls = 0
+        self.names: Counter[str] = Counter()
 
     def reset(self) -> None:
         self.seconds, self.calls = 0.0, 0
+        self.names.clear()
 
 
 @contextmanager
@@ -61,6 +65,7 @@ def _metered(owner: type, name: str) -> Iterator[_Meter]:
 
     async def timed(*args: Any, **kwargs: Any) -> Any:
         meter.calls += 1
+        meter.names[next((arg for arg in args if isinstance(arg, str)), "")] += 1
         start = time.perf_counter()
         try:
             return await method(*args, **kwargs)
@@ -75,18 +80,22 @@ def _metered(owner: type, name: str) -> Iterator[_Meter]:
 
 
 async def measure(tasks: int, parallel: int, kind: str) -> Figures:
-    """Run ``tasks`` commands that do nothing (kind ``any``) or write a file (kind ``write``), and take the figures."""
+    """Run ``tasks`` commands that do nothing (kinds none and any) or write a file (write), and take the figures."""
     folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
     command = "true" if kind != "write" else 'echo x > "file-$MUSTER_TASK"'
     try:
         await _repository(folder)
-        bare_s = await _bare(folder, tasks, parallel, command)
-        return await _measured(folder, tasks, parallel, kind, command, bare_s)
+        bare_s = await _bare(folder, tasks, parallel, ["sh", "-c", command])
+        look_s = await _bare(folder, tasks, parallel, ["git", *STATUS]) / tasks
+        add_s = await _worktree(folder)
+        return await _measured(folder, tasks, parallel, kind, command, bare_s, look_s, add_s)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _measured(folder: Path, tasks: int, parallel: int, kind: str, command: str, bare_s: float) -> Figures:
+async def _measured(
+    folder: Path, tasks: int, parallel: int, kind: str, command: str, bare_s: float, look_s: float, add_s: float
+) -> Figures:
     changes = {"any": Changes.ANY, "none": Changes.NONE, "write": Changes.REQUIRED}[kind]
     plan = Plan(
         slug="bench",
@@ -110,9 +119,11 @@ async def _measured(folder: Path, tasks: int, parallel: int, kind: str, command:
             own, written = _written_by_threads() - own, _written() - written
     failed = sum(1 for entry in state.tasks.values() if entry.status.value != "done")
     each = 1000 / tasks
+    # What as many git processes take without us: looks in a bare loop, worktrees one after the other, as git wants it.
+    adds = git.names["worktree"]
+    git_ms = ((git.calls - adds) * look_s + adds * add_s) * each
     # Tasks run at the same time, so a part's share of the wall time is its sum over the slots.
-    spawn_ms, git_ms = spawn.seconds * each / parallel, git.seconds * each / parallel
-    store_ms = store.seconds * each
+    spawn_ms, store_ms = spawn.seconds * each / parallel, store.seconds * each / parallel
     return Figures(
         tasks=tasks,
         parallel=parallel,
@@ -133,25 +144,38 @@ async def _measured(folder: Path, tasks: int, parallel: int, kind: str, command:
     )
 
 
-async def _bare(folder: Path, tasks: int, parallel: int, command: str) -> float:
+async def _bare(folder: Path, tasks: int, parallel: int, command: Sequence[str]) -> float:
     """The same processes started by a loop that does nothing else; seconds."""
     slots = asyncio.Semaphore(parallel)
-    place = folder / "bare"
-    place.mkdir()
+    git = command[0] == "git"
+    place = folder if git else folder / "bare"
+    place.mkdir(exist_ok=True)
 
     async def one(number: int) -> None:
         async with slots:
             env = {**os.environ, "MUSTER_TASK": f"T{number}"}
             # The bare alternative is what this file is about.
-            process = await asyncio.create_subprocess_exec("sh", "-c", command, cwd=place, env=env)  # noqa: TID251
+            start = asyncio.create_subprocess_exec  # noqa: TID251
+            process = await start(*command, cwd=place, env=env, stdout=asyncio.subprocess.DEVNULL)
             await process.wait()
 
-    start = time.perf_counter()
+    begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(tasks):
             group.create_task(one(number))
-    seconds = time.perf_counter() - start
-    shutil.rmtree(place)
+    seconds = time.perf_counter() - begun
+    if not git:
+        shutil.rmtree(place)
+    return seconds
+
+
+async def _worktree(folder: Path) -> float:
+    """One worktree of the repository, made and removed by plain git; seconds for making it."""
+    place, env = folder / "bare", {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    begun = time.perf_counter()
+    await run(["git", "worktree", "add", "--quiet", "--detach", str(place)], cwd=folder, env=env)
+    seconds = time.perf_counter() - begun
+    await run(["git", "worktree", "remove", str(place)], cwd=folder, env=env)
     return seconds
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import anyio
@@ -134,7 +134,7 @@ class Actor:
             if steps and isinstance(steps[0], do.Write):
                 if any(ends_run(event) for event in steps[0].events):
                     await self._land()
-                await self._journal.append(steps[0].events)
+                await self._journal.append(steps[0].events, then=self._decisions)
                 continue
             park = self._reconcile(group, steps)
             if self.state.ended:
@@ -142,6 +142,13 @@ class Actor:
             if park and not self._flights and not self._facts and not self._messages:
                 return park
             await self._wait(steps)
+
+    def _decisions(self, state: RunState) -> Sequence[ev.Event]:
+        """What has to be recorded in a state; the end of a run is not, since effects have to land before it."""
+        for step in decide(state, self._clock.now()):
+            if isinstance(step, do.Write) and not any(ends_run(event) for event in step.events):
+                return step.events
+        return ()
 
     async def _land(self) -> None:
         """Cancel what is still in flight and wait for it: nothing goes on in a run that has ended."""
@@ -155,7 +162,7 @@ class Actor:
         """Write down what effects and messages brought since the last time, all in one go."""
         if self._facts:
             facts, self._facts = self._facts, []
-            await self._journal.append(event for events in facts for event in events)
+            await self._journal.append((event for events in facts for event in events), then=self._decisions)
         if not self._messages:
             return
         messages, self._messages = self._messages, []

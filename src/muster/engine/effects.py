@@ -68,8 +68,10 @@ class Effects:
             case do.Finish():
                 if step.after:
                     await self._workspace.advance(step.before, step.after)
+                entry = state.tasks[step.task]
+                self._executor.forget(self._folder / attempt_folder(step.task, entry.last.number))
                 # Verify commands may have left something; without any, nothing ran since the work was collected.
-                untouched = not state.tasks[step.task].task.verify
+                untouched = not entry.task.verify
                 await self._workspace.dispose(step.task, untouched=untouched)
                 return (ev.TaskSucceeded(task=step.task),)
             case do.GiveUp():
@@ -100,7 +102,12 @@ class Effects:
         else:
             spec = self._spec(state, entry, attempt, workdir)
             outcome = await self._executor.run(spec, self._tell(name, attempt.number))
-        return (*facts, *_ended(name, attempt, outcome))
+        facts.extend(_ended(name, attempt, outcome))
+        if outcome.ok and not entry.task.verify:
+            # Without commands to run an audit is over in a moment: both facts are stored in one step.
+            after = replace(entry, attempts=(*entry.attempts[:-1], replace(attempt, outcome=outcome)))
+            facts.extend(await self._audit(state, after))
+        return tuple(facts)
 
     async def _adopt(self, state: RunState, entry: TaskState) -> Facts:
         attempt, name = entry.last, entry.task.id
@@ -114,7 +121,6 @@ class Effects:
 
     async def _audit(self, state: RunState, entry: TaskState) -> Facts:
         attempt, task = entry.last, entry.task
-        self._executor.forget(self._folder / attempt_folder(task.id, attempt.number))
         note = task_note(state, entry, attempt)
         workdir = await self._workspace.place(task.id)
         if workdir is None:

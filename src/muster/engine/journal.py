@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
 from muster.model.entries import Draft, Entry
 from muster.model.errors import NotFoundError
 from muster.model.events import Event
-from muster.model.evolve import evolve, fold
-from muster.model.state import RunState
+from muster.model.evolve import apply, fold
+from muster.model.state import RunState, replace
 from muster.ports import Clock, Lease, Listener, Store
+
+Then = Callable[[RunState], Sequence[Event]]
 
 
 class Journal:
@@ -37,24 +39,40 @@ class Journal:
         """Keep an event for the next append; it may be lost in a crash."""
         self._chatter.append(self._draft(event))
 
-    async def append(self, events: Iterable[Event] = (), consumed: Iterable[str] = ()) -> tuple[Entry, ...]:
+    async def append(
+        self, events: Iterable[Event] = (), consumed: Iterable[str] = (), *, then: Then = lambda _: ()
+    ) -> tuple[Entry, ...]:
         """Write what was mentioned and then ``events``; when this returns, the state has them.
+
+        ``then`` says for the state after the events what follows from it, until nothing more does; all
+        of it is written in the same step, so that a decision is never stored without its reasons.
 
         Raises:
             StaleWriterError: another process owns the run by now.
         """
-        drafts = (*self._chatter, *(self._draft(event) for event in events))
+        drafts = [*self._chatter, *(self._draft(event) for event in events)]
         taken = tuple(consumed)
+        ahead = self._foresee(self.state, drafts)
+        while follows := then(ahead):
+            more = [self._draft(event) for event in follows]
+            ahead = self._foresee(ahead, more)
+            drafts += more
         if not drafts and not taken:
             return ()
         self._chatter = []
         run = self.state.run
         entries = await self._store.append(run, self.state.seq, drafts, lease=self.lease, consumed=taken)
+        self.state = replace(ahead, seq=self.state.seq + len(entries))
         for entry, draft in zip(entries, drafts, strict=True):
-            self.state = evolve(self.state, entry)
             for listener in self._listeners:
                 listener.on_entry(entry, draft.event)
         return entries
+
+    @staticmethod
+    def _foresee(state: RunState, drafts: Iterable[Draft]) -> RunState:
+        for draft in drafts:
+            state = replace(apply(state, draft.event, draft.at), last_at=draft.at)
+        return state
 
     def _draft(self, event: Event) -> Draft:
         task = getattr(event, "task", "")

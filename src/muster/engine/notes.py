@@ -17,7 +17,7 @@ def task_note(state: RunState, entry: TaskState, attempt: Attempt) -> CommitNote
     return CommitNote(
         message=f"{title}\n\n" + "\n".join(trailers) + "\n",
         author=agent,
-        at=attempt.ended_at or attempt.started_at,
+        at=attempt.started_at,
     )
 
 

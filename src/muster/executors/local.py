@@ -48,6 +48,7 @@ class LocalExecutor:
         self._secrets = secret_values(self._environ)
         self._redactor = Redactor(self._secrets)
         self._hurried = False
+        self._allowed: dict[tuple[str, ...], dict[str, str]] = {}
         self._recycler = Recycler()
 
     async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
@@ -137,7 +138,7 @@ class LocalExecutor:
             EnvironmentProblem: it could not be started, so there is nothing to say about the work.
         """
         begun = self._clock.monotonic()
-        env = inherited(self._environ, spec.env_allow)
+        env = self._inherited(spec.env_allow)
         folder = Folder(spec.folder, spec.id, spec.folder, self._recycler)
         watch = Watch(folder, spec.timeout_s, None)
         try:
@@ -196,9 +197,14 @@ class LocalExecutor:
             return _failed(Cause.BAD_REQUEST, problem.message)
         return launch, agent.parser(launch)
 
+    def _inherited(self, env_allow: tuple[str, ...]) -> dict[str, str]:
+        if env_allow not in self._allowed:
+            self._allowed[env_allow] = inherited(self._environ, env_allow)
+        return self._allowed[env_allow]
+
     def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
         return {
-            **inherited(self._environ, spec.env_allow),
+            **self._inherited(spec.env_allow),
             **launch.env,
             **spec.env,
             "MUSTER_RUN": spec.run,

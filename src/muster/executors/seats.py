@@ -15,6 +15,8 @@ from muster.model.errors import EnvironmentProblem
 from muster.ports import Clock
 
 POLL_S = 0.1
+# Looking costs more than it can change in this time.
+MEMORY_EVERY_S = 0.1
 MIB = 1024 * 1024
 
 
@@ -41,6 +43,8 @@ class Seats:
         self._folder = folder or Path(tempfile.gettempdir()) / f"muster-{os.getuid()}"
         self._memory = memory
         self._next = 0
+        self._free = 0
+        self._look_again = 0.0
 
     @asynccontextmanager
     async def seat(self, waiting: Callable[[str], None]) -> AsyncIterator[None]:
@@ -51,7 +55,7 @@ class Seats:
         """
         told = False
         while True:
-            reason = "" if self._memory() >= self._min_free else f"less than {self._min_free // MIB} MiB are free"
+            reason = "" if self._enough_memory() else f"less than {self._min_free // MIB} MiB are free"
             taken = None if reason else self._take()
             if taken is not None:
                 break
@@ -63,6 +67,12 @@ class Seats:
             yield
         finally:
             os.close(taken)
+
+    def _enough_memory(self) -> bool:
+        now = self._clock.monotonic()
+        if now >= self._look_again:
+            self._free, self._look_again = self._memory(), now + MEMORY_EVERY_S
+        return self._free >= self._min_free
 
     def _take(self) -> int | None:
         self._make_folder()
