@@ -6,13 +6,13 @@ import os
 
 from muster.engine.journal import Journal, load
 from muster.engine.ownership import absorb, take
-from muster.model.errors import BusyError, ConflictError, InputError, RefusedError
+from muster.model.errors import BusyError, ConflictError, InputError, NotFoundError, RefusedError
 from muster.model.events import CommandRefused, MainMergeStarted, MainUndone
 from muster.model.evolve import fold
 from muster.model.messages import Message
 from muster.model.state import ENDED, RunState
 from muster.ports import Store
-from muster.process import is_alive
+from muster.process import is_alive, sweep_marker
 from muster.reports.views import left_alone
 from muster.wiring import Kit, drive, message, repository_of, resume_run
 from muster.workspaces.salvage import KEPT
@@ -75,15 +75,26 @@ async def deliver(kit: Kit, sent: Message) -> RunState:
     return fold(sent.run, entries)
 
 
-async def stop_run(kit: Kit, state: RunState, *, task: str, now: bool, wait: bool) -> str:
-    """Stop a run or a task of it, also one whose owner is gone: ``cancelled``, ``accepted`` or ``already-terminal``."""
+async def stop_run(kit: Kit, state: RunState, *, task: str, now: bool, wait: bool, source: str = "stop-command") -> str:
+    """Stop a run or a task of it, also one whose owner is gone: ``cancelled``, ``accepted`` or ``already-terminal``.
+
+    Raises:
+        NotFoundError: the run has no such task.
+    """
+    if task and task not in state.tasks:
+        raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
     if state.ended or (task in state.tasks and state.tasks[task].status.closed):
         return "already-terminal"
-    sent = message(kit, state.run, "stop", task=task, now="1" if now else "", source="stop-command")
+    sent = message(kit, state.run, "stop", task=task, now="1" if now else "", source=source)
     if not await is_driven(kit, state.run):
-        await kit.store.post(sent)
-        journal = await resume_run(kit, state.run, reason="stop")
-        state = await drive(kit, journal, None)
+        if task:
+            # To drive the run would go on with its other tasks, which nobody asked for.
+            state = await deliver(kit, sent)
+            await sweep_marker(f"{state.run}:{task}")
+        else:
+            await kit.store.post(sent)
+            journal = await resume_run(kit, state.run, reason="stop")
+            state = await drive(kit, journal, None)
     else:
         state = await deliver(kit, sent)
         while wait and not _stopped(state, task) and await is_driven(kit, state.run):

@@ -60,26 +60,37 @@ def test_an_attempt_that_outlived_its_owner_is_adopted(site: Site) -> None:
     assert site.git("show", "main:slow.txt") == "whole"
 
 
-def test_a_person_is_asked_before_an_interrupted_run_goes_on(site: Site) -> None:
+def test_a_person_who_does_not_resume_an_interrupted_run_ends_it(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("slow", f"echo half > half.txt; {meeting.command}"))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    meeting.reached()
+    running.kill()
+
+    terminal = site.terminal("continue")
+    terminal.sees("1 task would restart")
+    terminal.type("n")
+
+    assert terminal.end() == 7
+    assert site.left() == {}
+    assert site.show()["status"] == "cancelled"
+    assert site.of("run.cancel")[0]["source"] == "interrupted-not-resumed"
+    assert len(site.muster("salvage", "ls", "--json").json["salvage"]) == 1
+
+
+def test_a_person_who_resumes_an_interrupted_run_sees_it_end(site: Site) -> None:
     meeting = site.meeting()
     site.plan(task("slow", f"{meeting.command}; echo whole > slow.txt"))
     running = site.start("run", "--plan", "plan.md", "--gates", "open")
     meeting.reached()
     running.kill()
 
-    declined = site.terminal("continue")
-    declined.sees("1 tasks would restart")
-    declined.type("n")
-
-    assert declined.end() == 7
-    assert site.muster("ls", "--json").json["runs"][0]["status"] == "interrupted"
-
-    accepted = site.terminal("continue")
-    accepted.sees("Resume?")
-    accepted.type("y")
+    terminal = site.terminal("continue")
+    terminal.sees("Resume?")
+    terminal.type("y")
     meeting.leave()
 
-    assert accepted.end() == 0
+    assert terminal.end() == 0
 
 
 def test_a_run_whose_owner_is_gone_can_be_stopped(site: Site) -> None:
@@ -95,3 +106,28 @@ def test_a_run_whose_owner_is_gone_can_be_stopped(site: Site) -> None:
     assert site.left() == {}
     (saved,) = site.muster("salvage", "ls", "--json").json["salvage"]
     assert site.git("show", f"{saved['ref']}:half.txt") == "half"
+
+
+def test_one_task_of_a_run_whose_owner_is_gone_is_stopped_and_nothing_else_starts(site: Site) -> None:
+    first, second = site.meeting("first"), site.meeting("second")
+    site.plan(
+        task("first", f"{first.command}; echo 1 > first.txt", on_failure="continue"),
+        task("second", f"{second.command}; echo 2 > second.txt"),
+        adds("third", needs=["second"]),
+    )
+    running = site.start("run", "--plan", "plan.md", "--gates", "open", "--max-parallel", "2")
+    first.reached()
+    second.reached()
+    running.kill()
+
+    stopped = site.muster("stop", "@last/first", "--json")
+    unknown = site.muster("stop", "@last/fourth", "--json")
+
+    assert (stopped.code, stopped.json["result"]) == (0, "accepted")
+    assert (unknown.code, unknown.json["error"]["code"]) == (2, "not-found")
+    assert [type_ for type_, _ in site.events() if type_ == "run.resumed"] == []
+    assert not any("first.here" in words for words in site.left().values())
+    second.leave()
+    assert site.muster("continue", "--yes").code == 1
+    assert [one["status"] for one in site.show()["tasks"]] == ["cancelled", "done", "done"]
+    assert site.tree() == ["a.txt", "b.txt", "second.txt", "third.txt"]

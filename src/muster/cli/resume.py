@@ -54,7 +54,7 @@ def continue_(
 async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output) -> int:
     """Continue a run in whatever way its state asks for, and say which."""
     from muster.cli.driving import drive_and_tell
-    from muster.operations import is_driven, load_run
+    from muster.operations import is_driven, load_run, stop_run
     from muster.reports.views import status_of
     from muster.wiring import open_project, restart_run, resume_run
 
@@ -69,8 +69,11 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
             auto = kit.resolved.settings.reliability.auto_recover
             if status == "interrupted" and not (yes or auto) and interactive and sys.stdin.isatty():
                 busy = sum(1 for name in state.busy if state.tasks[name].attempts)
-                question = f"Run {state.run} was interrupted at entry {state.seq}: {busy} tasks would restart. Resume?"
+                tasks = f"{busy} task{'s' * (busy != 1)}"
+                question = f"Run {state.run} was interrupted at entry {state.seq}: {tasks} would restart. Resume?"
                 if not click.confirm(question, default=False):
+                    await stop_run(kit, state, task="", now=False, wait=True, source="interrupted-not-resumed")
+                    click.echo(f"Run {state.run} is cancelled; what its tasks had done is saved: muster salvage ls")
                     return 7
             if output.for_people:
                 click.echo(f"Run {state.run} was {status}; going on after entry {state.seq}.")
