@@ -109,6 +109,27 @@ def test_commits_of_the_user_during_the_run_are_merged_and_proven_again(site: Si
     assert site.head() == mine
 
 
+def test_a_branch_that_moves_in_the_last_moment_is_merged_anew(site: Site) -> None:
+    working, proving, traces = site.meeting("working"), site.meeting("proving"), site.root / "checks"
+    # Proven in its own folder, then on top of the user's first commit, then on top of the second.
+    check = f'echo x >> {traces}; if [ "$(wc -l < {traces})" = 2 ]; then {proving.command}; fi; test -f new.txt'
+    site.plan(task("new", f"{working.command}; echo new > new.txt", verify=[check]))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    working.reached()
+    site.commit("Meanwhile", {"mine.txt": "mine\n"})
+    working.leave()
+    proving.reached()
+
+    last = site.commit("In the last moment", {"last.txt": "last\n"})
+    proving.leave()
+
+    assert running.end().code == 0
+    assert site.head("HEAD^1") == last
+    assert site.tree() == ["a.txt", "b.txt", "last.txt", "mine.txt", "new.txt"]
+    assert len(traces.read_text().split()) == 3
+    assert [one["reason"] for one in site.of("main.merge_blocked")] == ["moved"]
+
+
 def test_a_commit_of_the_user_that_breaks_the_work_is_said_before_the_merge(site: Site) -> None:
     meeting = site.meeting()
     site.plan(task("new", f"{meeting.command}; echo new > new.txt", verify=["! test -f mine.txt"]))

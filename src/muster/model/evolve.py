@@ -14,6 +14,9 @@ from muster.model.gates import Boundary, Stage, may_move
 from muster.model.schedule import close, open_schedule, put, queue_wave
 from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus, initial, replace
 
+# What a workspace says of a branch that is not where the merge was prepared for.
+MOVED = "moved"
+
 
 def fold(run: str, entries: Iterable[Entry], state: RunState | None = None) -> RunState:
     """The state after all entries, beginning from ``state`` or from nothing."""
@@ -90,7 +93,9 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
         case ev.MainMerged():
             return replace(state, main_commit=event.commit, main_blocked="", main_hint="")
         case ev.MainMergeBlocked():
-            return replace(state, main_started=None, main_blocked=event.reason, main_hint=event.hint)
+            # A branch that only moved on since it was looked at is no reason to wait: the merge is prepared again.
+            blocked, hint = ("", "") if event.reason == MOVED else (event.reason, event.hint)
+            return replace(state, main_started=None, main_blocked=blocked, main_hint=hint)
         case ev.MainUndone():
             return replace(state, undone=True)
         case ev.DeadLetterAdded():
