@@ -80,6 +80,19 @@ def test_ctrl_c_at_a_question_cancels_the_run(site: Site) -> None:
     assert site.show()["status"] == "cancelled"
 
 
+def test_ctrl_c_ends_a_command_that_only_looks(site: Site) -> None:
+    site.plan(adds("new"))
+    site.muster("run", "--plan", "plan.md", "-q")
+    terminal = site.terminal("events", "--follow")
+    terminal.sees("gate.asked")
+
+    terminal.press(CTRL_C)
+
+    assert terminal.end() == 130
+    assert "Traceback" not in terminal.screen
+    assert site.show()["status"] == "waiting"
+
+
 def test_ctrl_c_lets_a_task_say_its_last_word_and_keeps_its_work(site: Site) -> None:
     meeting = site.meeting()
     last_word = "trap 'echo saved > last.txt; exit 0' TERM"

@@ -157,3 +157,18 @@ def test_two_repositories_do_not_meet(site: Site) -> None:
     meeting.leave()
 
     assert running.end().code == 0
+
+
+def test_two_runs_in_one_repository_are_both_merged(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("slow", f"{meeting.command}; echo slow > slow.txt", verify=["test -f slow.txt"]), at="slow.md")
+    site.plan(adds("fast"), at="fast.md")
+    slow = site.start("run", "--plan", "slow.md", "--gates", "open")
+    meeting.reached()
+
+    assert site.muster("run", "--plan", "fast.md", "--gates", "open").code == 0
+    assert [one["status"] for one in site.muster("ls", "--json").json["runs"]] == ["complete", "running"]
+    meeting.leave()
+
+    assert slow.end().code == 0
+    assert site.tree() == ["a.txt", "b.txt", "fast.txt", "slow.txt"]
