@@ -160,11 +160,11 @@ async def test_a_stop_of_an_adopted_attempt_leaves_nothing(tmp_path: Path) -> No
 
 @pytest.mark.anyio
 async def test_an_attempt_that_was_killed_with_its_owner_is_interrupted(tmp_path: Path) -> None:
-    spec = attempt(tmp_path, command="echo $PPID; echo again >> count; sleep 300")
+    spec = attempt(tmp_path, command="echo $$; echo again >> count; sleep 300")
     owner = host(spec)
     await until_written(spec, b"\n")
     kill(owner)
-    os.kill(int(written(spec)), signal.SIGKILL)
+    os.killpg(os.getpgid(int(written(spec))), signal.SIGKILL)
     assert settled(lambda: not exists(int(written(spec))))
 
     outcome = await make().adopt(spec, ignore)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from muster.model.record import Record
@@ -25,6 +26,27 @@ echo "exit $code" >&2
 exit $code
 """
 _SIGNAL_BASE = 128
+_SHELL = "/bin/sh"
+
+# A shell command needs no shell around it: its own writes down how it ends. What a script does to the EXIT
+# trap, or by `exec`, costs only the record, which says less then, never something wrong.
+_WITHIN = """\
+_muster=$1 _command=$2
+set --
+{
+  echo "pid $$"
+  [ -r /proc/$$/stat ] && read -r _stat </proc/$$/stat && echo "stat $_stat"
+} >>"$_muster"
+unset _stat
+trap 'echo "exit $?" >>"$_muster"' EXIT
+eval "$_command"
+"""
+
+
+@cache
+def _dies_without_a_word() -> bool:
+    """Whether the shell leaves its EXIT trap out when a signal ends it, as dash does; bash would record a lie."""
+    return Path(_SHELL).resolve().name == "dash"
 
 
 class LifeRecord(Record, frozen=True):
@@ -43,7 +65,9 @@ class LifeRecord(Record, frozen=True):
 
 def recorded(argv: Sequence[str], record: Path) -> tuple[str, ...]:
     """The command to start instead of ``argv``, so that its pid and its end are kept in ``record``."""
-    return ("/bin/sh", "-c", _SCRIPT, "muster", str(record), *argv)
+    if len(argv) == 3 and tuple(argv[:2]) == (_SHELL, "-c") and _dies_without_a_word():
+        return (_SHELL, "-c", _WITHIN, "sh", str(record), argv[2])
+    return (_SHELL, "-c", _SCRIPT, "muster", str(record), *argv)
 
 
 def read_record(record: Path) -> LifeRecord:

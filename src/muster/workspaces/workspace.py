@@ -79,7 +79,7 @@ class GitWorkspace:
         await self.dispose(task)
         self._clear(self._folder / component(task), attempt)
         tree = await self._pool.take(component(task), base)
-        place = await to_thread.run_sync(self._furnish, tree)
+        place = await self._furnished(tree)
         tree.let(Tenant(task=task, attempt=attempt, base=base))
         tree.safe = frozenset({base})
         self._trees[task] = tree
@@ -153,7 +153,7 @@ class GitWorkspace:
         self._scratches += 1
         tree = await self._pool.take(f"+scratch-{self._scratches}", commit)
         try:
-            return await use(await to_thread.run_sync(self._furnish, tree))
+            return await use(await self._furnished(tree))
         finally:
             with CancelScope(shield=True):
                 await self._pool.wash(tree, await look(tree))
@@ -280,10 +280,16 @@ class GitWorkspace:
         start = f"create {start_ref(self._run)} {base}\n".encode()
         await self._git("update-ref", "--stdin", stdin=start, check=False)  # fails when an earlier process kept it
 
+    async def _furnished(self, tree: Worktree) -> Path:
+        if self._link or self._copy:
+            return await to_thread.run_sync(self._furnish, tree)
+        return self._furnish(tree)
+
     def _furnish(self, tree: Worktree) -> Path:
         """Bring in what git does not keep, and return the project's folder."""
         place = tree.folder / self._at.prefix
-        place.mkdir(parents=True, exist_ok=True)
+        if self._at.prefix:
+            place.mkdir(parents=True, exist_ok=True)
         for path in (*self._link, *self._copy):
             source, goal = self._at.project / path, place / path
             setting = "worktree.link" if path in self._link else "worktree.copy"

@@ -19,7 +19,6 @@ _TENANT = "muster@"
 # What git keeps for a worktree in which nothing is going on (gitrepository-layout(5)).
 _PLAIN = frozenset({"HEAD", "ORIG_HEAD", "COMMIT_EDITMSG", "commondir", "gitdir", "index", "logs", "refs"})
 _OBJECT = re.compile(rb"\b[0-9a-f]{40}(?:[0-9a-f]{24})?\b")
-_NOTES_WITH_COMMITS = ("*HEAD", "logs/HEAD", "refs/**/*", "rebase-*/*", "sequencer/*", "AUTO_MERGE")
 _NOTE_LIMIT = 1 << 20
 _AGE_NS = 10 * 10**9
 
@@ -94,12 +93,21 @@ class Worktree:
     def objects_noted(self) -> frozenset[str]:
         """Every object id in git's notes on this worktree: where HEAD has been, what a rebase put aside."""
         found: set[bytes] = set()
-        for pattern in _NOTES_WITH_COMMITS:
-            for note in self.admin.glob(pattern):
-                if note.is_file() and not note.is_symlink():
-                    with note.open("rb") as file:
-                        found.update(_OBJECT.findall(file.read(_NOTE_LIMIT)))
+        for note in self._notes_with_commits():
+            if note.is_file() and not note.is_symlink():
+                with note.open("rb") as file:
+                    found.update(_OBJECT.findall(file.read(_NOTE_LIMIT)))
         return frozenset(oid.decode() for oid in found if oid.strip(b"0"))
+
+    def _notes_with_commits(self) -> Iterator[Path]:
+        # One listing instead of a glob for each: this is asked after every task.
+        for name in (entry.name for entry in os.scandir(self.admin)):
+            if name.endswith("HEAD") or name == "AUTO_MERGE":
+                yield self.admin / name
+            elif name == "logs":
+                yield self.admin / "logs" / "HEAD"
+            elif name == "refs" or name == "sequencer" or name.startswith("rebase-"):
+                yield from (self.admin / name).rglob("*")
 
     def submodule_configs(self) -> tuple[Path, ...]:
         """The configuration of every submodule that was filled here."""
