@@ -109,8 +109,9 @@ async def try_point(point: Point, tree: str) -> Verdict:
         killed = first.code == -9
         again = await site.muster("continue", "--yes", "--no-input", "-q") if killed else first
         if killed and again.code == 2:
-            # Killed before the run had a first entry: there is nothing to continue, and nothing was begun.
-            again = await site.start()
+            # There is nothing to continue: killed before the first entry, or after the last.
+            shown = await site.muster("show")
+            again = await site.start() if shown.code else shown
         return await _judge(site, point, tree, again, killed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
