@@ -1,12 +1,14 @@
 """Runs the command line and kills it with SIGKILL at one append to the journal: ``python -m muster.testing.crash``.
 
 The arguments are the number of the append (from 1), ``before`` or ``after``,
-and the command. Nothing in the product knows about this: the append of the
+and the command. With 0 nothing is killed, and the last line on the standard
+error is how many appends there were. Nothing in the product knows about this: the append of the
 store is wrapped from here.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -17,7 +19,7 @@ from muster.stores.sqlite.store import SqliteStore
 
 
 def arm(number: int, when: str) -> None:
-    """Kill this process right before or right after the ``number``-th append is durable."""
+    """Kill this process right before or right after the ``number``-th append is durable; with 0, only count them."""
     append = SqliteStore.append
     seen = 0
 
@@ -33,6 +35,8 @@ def arm(number: int, when: str) -> None:
         return result
 
     SqliteStore.append = counted  # type: ignore[method-assign]
+    if number == 0:
+        atexit.register(lambda: print(seen, file=sys.stderr))
 
 
 def main() -> None:
