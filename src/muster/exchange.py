@@ -101,7 +101,10 @@ class CommitNote(Record, frozen=True):
 
 
 class AttemptSpec(Record, frozen=True):
-    """All an executor needs to run one attempt; ``folder`` takes outputs and is private to the attempt."""
+    """All an executor needs to run one attempt; ``folder`` takes outputs and is private to the attempt.
+
+    ``session`` is an earlier session of the agent to go on with, empty for a fresh start.
+    """
 
     id: str
     run: str
@@ -115,11 +118,27 @@ class AttemptSpec(Record, frozen=True):
     model: str = ""
     effort: str = ""
     permission: str = "edit"
+    session: str = ""
+    max_cost_usd: float | None = None
     env: dict[str, str] = {}
     env_allow: tuple[str, ...] = ()
     timeout_s: float = 1800.0
     grace_s: float = 5.0
     keep_raw: bool = False
+
+
+class Binding(Record, frozen=True):
+    """How an agent is set up by the operator: its name here, program and first arguments, limits, model names.
+
+    An empty ``command`` means the dialect's own program. ``models`` maps a
+    profile's tier to the name that this program wants.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    permission: str = "edit"
+    env_allow: tuple[str, ...] = ()
+    models: dict[str, str] = {}
 
 
 class CheckSpec(Record, frozen=True):

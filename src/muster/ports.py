@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from muster.exchange import AttemptSpec as AttemptSpec
+from muster.exchange import Binding as Binding
 from muster.exchange import Capabilities as Capabilities
 from muster.exchange import CheckSpec as CheckSpec
 from muster.exchange import Collected as Collected
