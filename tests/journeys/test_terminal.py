@@ -138,7 +138,7 @@ def test_a_closed_window_leaves_a_working_run_to_be_continued(site: Site) -> Non
     terminal.hang_up()
 
     assert site.left() == {}
-    assert site.show()["status"] == "stopped"
+    assert site.show()["status"] == "parked"
     resumed = site.start("continue")
     meeting.reached()
     meeting.leave()

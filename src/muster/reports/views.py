@@ -21,7 +21,7 @@ def status_of(state: RunState, live: bool) -> str:
         return "stopping" if state.cancel is not None else "running"
     if state.waiting_gates or state.main_blocked:
         return "waiting"
-    return "stopped" if state.released else "interrupted"
+    return "parked" if state.released else "interrupted"
 
 
 def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
@@ -34,7 +34,7 @@ def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
         return "stopping" if head.state == "cancel_requested" else "running"
     if counts.get("gate.asked", 0) > counts.get("gate.answered", 0) or counts.get("main.merge_blocked"):
         return "waiting"
-    return "stopped" if counts.get("run.released", 0) > counts.get("run.resumed", 0) else "interrupted"
+    return "parked" if counts.get("run.released", 0) > counts.get("run.resumed", 0) else "interrupted"
 
 
 # How the workspace says why it would not move a branch; other reasons are sentences already.
