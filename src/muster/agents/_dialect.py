@@ -88,7 +88,8 @@ def cause_of_status(status: object) -> Cause | None:
             return Cause.RATE_LIMIT
         case 503 | 529:
             return Cause.OVERLOADED
-    return Cause.BAD_REQUEST if status < 500 else Cause.SERVER
+        case _:
+            return Cause.BAD_REQUEST if status < 500 else Cause.SERVER
 
 
 def session_for(attempt: str) -> str:
