@@ -22,8 +22,8 @@ def names(group: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*BUILT_IN.get(group, {}), *sorted(found.names))))
 
 
-def load(group: str, name: str) -> Any:
-    """Import and make the adapter; a built-in one cannot be replaced by another package.
+def find(group: str, name: str) -> Any:
+    """Import an adapter's class; a built-in one cannot be replaced by another package.
 
     Raises:
         NotFoundError: there is none of this name.
@@ -31,10 +31,10 @@ def load(group: str, name: str) -> Any:
     target = BUILT_IN.get(group, {}).get(name)
     if target is not None:
         module, _, attribute = target.partition(":")
-        return getattr(import_module(module), attribute)()
+        return getattr(import_module(module), attribute)
     for point in entry_points(group=group):
         if point.name == name:
-            return point.load()()
+            return point.load()
     raise NotFoundError(
         f"There is no {group.partition('.')[2].rstrip('s')} {name!r}; known: {', '.join(names(group))}."
     )

@@ -17,9 +17,10 @@ import anyio
 from muster import plugins
 from muster.clock import SystemClock
 from muster.config.load import find_project, load_settings
-from muster.config.policy import run_policy
+from muster.config.policy import run_policy, with_models
 from muster.config.profiles import choose_profile
 from muster.config.resolve import Resolved
+from muster.config.settings import AgentsSettings
 from muster.config.trust import TrustState, trust_state
 from muster.engine.actor import Actor
 from muster.engine.journal import Journal
@@ -34,7 +35,7 @@ from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
-from muster.ports import Agent, Approver, Clock, Listener, Owner, Store, Workspace
+from muster.ports import Agent, Approver, Binding, Clock, Listener, Owner, Store, Workspace
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
@@ -43,6 +44,7 @@ from muster.workspaces.workspace import GitWorkspace
 
 Flags = Mapping[str, tuple[str, Any]]
 STATE = Path(".muster/state")
+AGENTS = "muster.agents"
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,26 @@ async def open_project(cwd: Path, flags: Flags | None = None, *, read_only: bool
             await store.close()
 
 
-def agents() -> dict[str, Agent]:
-    """All agents by name."""
-    return {name: plugins.load("muster.agents", name) for name in plugins.names("muster.agents")}
+def agents(settings: AgentsSettings) -> dict[str, Agent]:
+    """All agents by name: every dialect under its own name, and what the settings bind to a dialect.
+
+    Raises:
+        NotFoundError: the settings name a dialect that there is none of.
+    """
+    own = {name: plugins.find(AGENTS, name)() for name in plugins.names(AGENTS)}
+    bound = {
+        name: plugins.find(AGENTS, one.dialect or name)(
+            Binding(
+                name=name,
+                command=one.command,
+                permission=one.permission,
+                env_allow=one.env_allow,
+                models=one.models,
+            )
+        )
+        for name, one in settings.named.items()
+    }
+    return {**own, **bound}
 
 
 async def start_run(kit: Kit, plan: Plan) -> Journal:
@@ -107,7 +126,8 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     run = new_id(kit.clock.now(), SystemRandom())
     workspace = _workspace(kit, repository, run, policy)
     start_tree = await workspace.tree_of(snapshot.commit)
-    tasks = settle_tasks(plan.tasks, policy, agents(), kit.folder(run))
+    tasks = settle_tasks(plan.tasks, policy, agents(kit.resolved.settings.agents), kit.folder(run))
+    policy = with_models(policy, tasks, kit.resolved.settings.agents)
     accepted = accept(plan, policy, snapshot, start_tree)
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
 
@@ -119,7 +139,8 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
-    settled = settle_tasks(tasks, policy, agents(), kit.folder(run))
+    settled = settle_tasks(tasks, policy, agents(kit.resolved.settings.agents), kit.folder(run))
+    accepted = replace(accepted, policy=with_models(policy, settled, kit.resolved.settings.agents))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
 
 
@@ -136,7 +157,7 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
     folder = kit.folder(run)
     settings = kit.resolved.settings.run
     seats = Seats(kit.clock, settings.host_parallel, settings.min_free_memory_mb * MIB)
-    executor = LocalExecutor(agents(), kit.clock, seats)
+    executor = LocalExecutor(agents(kit.resolved.settings.agents), kit.clock, seats)
     actor = Actor(
         journal,
         kit.store,

@@ -29,7 +29,7 @@ def test_a_forecast_refuses_an_agent_that_a_run_would_refuse(site: Site) -> None
 
     assert (forecast.code, forecast.err) == (run.code, run.err)
     assert forecast.code == 2
-    assert "there is no agent 'nobody'" in forecast.err
+    assert "there is no role or agent 'nobody'" in forecast.err
 
 
 def test_a_no_from_elsewhere_says_that_the_run_is_over(site: Site) -> None:

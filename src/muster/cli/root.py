@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "salvage": ("muster.cli.salvage:salvage", "List, show and restore saved work."),
     "undo": ("muster.cli.undo:undo", "Put the branch back where it was before a run's merge."),
     "gc": ("muster.cli.gc:gc", "Remove leftovers of ended runs."),
+    "agent": ("muster.cli.agent:agent", "List coding agents: found, version, login, abilities."),
     "profile": ("muster.cli.profile:profile", "List, show, check and make model profiles."),
     "config": ("muster.cli.config:config", "Show every setting and where it comes from."),
     "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),

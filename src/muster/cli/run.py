@@ -89,7 +89,7 @@ def _forecast(plan_path: Path | None, slug: str | None, flags: Flags, output: Ou
 
     from muster.cli.dry_run import show
     from muster.config.load import find_project, load_settings
-    from muster.config.policy import run_policy
+    from muster.config.policy import run_policy, with_models
     from muster.config.profiles import choose_profile
     from muster.config.trust import TrustState, trust_state
     from muster.pipeline.artefacts import read_plan
@@ -102,5 +102,6 @@ def _forecast(plan_path: Path | None, slug: str | None, flags: Flags, output: Ou
     plan = read_plan(project, path=plan_path, slug=slug)
     policy = run_policy(resolved.settings, choose_profile(project, resolved=resolved))
     with TemporaryDirectory() as scratch:
-        settle_tasks(plan.tasks, policy, agents(), Path(scratch))
+        tasks = settle_tasks(plan.tasks, policy, agents(resolved.settings.agents), Path(scratch))
+        with_models(policy, tasks, resolved.settings.agents)
     show(plan, policy, as_json=output.as_json)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from muster.config.settings import Settings
+from collections.abc import Iterable
+
+from muster.config.profiles import load_models
+from muster.config.settings import AgentSettings, AgentsSettings, Settings
+from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy
 from muster.model.profiles import ProfileChoice
+from muster.model.state import replace
+from muster.model.tiers import resolve_model
 
 
 def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
@@ -35,3 +41,23 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
         run_hooks=settings.git.hooks,
         keep_raw=settings.run.keep_raw,
     )
+
+
+def with_models(policy: RunPolicy, tasks: Iterable[Task], settings: AgentsSettings) -> RunPolicy:
+    """The policy with what the agents of these tasks are started with.
+
+    Raises:
+        InputError: an agent has no name for the model that the profile wants; nothing was started.
+    """
+    table = load_models(settings.named)
+    wanted = policy.phase_models.get("execute", "")
+    models, permissions = {}, {}
+    for task in tasks:
+        name, _, own = task.agent.partition(":")
+        if not name:
+            continue
+        bound = settings.named.get(name, AgentSettings())
+        permissions[name] = bound.permission
+        if not own.partition("@")[0] and name not in models:
+            models[name] = resolve_model(table, name, wanted, dialect=bound.dialect)
+    return replace(policy, models=models, permissions=permissions)

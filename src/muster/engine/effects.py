@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import assert_never
 
 from muster.engine.notes import agent_name, main_note, merge_note, task_note
@@ -14,6 +15,9 @@ from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Rece
 from muster.model.audit import AuditFacts, failure_of, judge, judge_work
 from muster.model.errors import ConflictError
 from muster.model.ids import attempt_folder, attempt_id
+from muster.model.packet import packet
+from muster.model.plan import Task
+from muster.model.roles import DEFAULT_ROLE, ROLES
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
 from muster.ports import Approver, AttemptSpec, CheckSpec, Executor, News, Tell, Workspace
@@ -142,6 +146,7 @@ class Effects:
             missing_texts=tuple(missing),
             message=left.message,
             hook_failure=left.hook_failure,
+            read_only=not _writes(task),
         )
         receipts: tuple[Receipt, ...] = ()
         problems = judge_work(task, facts)
@@ -314,6 +319,8 @@ class Effects:
         prompt = task.prompt
         if task.prompt_ref is not None:
             prompt = (self._folder / task.prompt_ref.path).read_bytes().decode("utf-8")
+        if not task.is_command:
+            prompt = packet(state, entry, prompt, nonce=token_hex(8))
         _, _, model = task.agent.partition(":")
         model, _, effort = model.partition("@")
         return AttemptSpec(
@@ -326,8 +333,9 @@ class Effects:
             folder=self._folder / attempt_folder(task.id, attempt.number),
             command=task.run,
             prompt=prompt,
-            model=model,
+            model=model or policy.models.get(agent_name(entry), ""),
             effort=effort,
+            permission=policy.permissions.get(agent_name(entry), "edit") if _writes(task) else "read",
             env=env,
             env_allow=policy.env_allow,
             timeout_s=task.timeout_s,
@@ -344,3 +352,7 @@ def _ended(task: str, attempt: Attempt, outcome: Outcome) -> Facts:
     if not outcome.swept:
         return (ended,)
     return (ended, ev.ProcessSwept(task=task, attempt=attempt.number, pids=outcome.swept))
+
+
+def _writes(task: Task) -> bool:
+    return task.is_command or ROLES.get(task.role, ROLES[DEFAULT_ROLE]).writes

@@ -54,7 +54,8 @@ class Task(Record, frozen=True):
     """One piece of work for one agent or command in one worktree, with its manifest.
 
     ``run`` is a shell command; without it the work is for ``agent``, a role or
-    an adapter's name with optional ``:model@effort``. ``prompt`` is what the
+    an adapter's name with optional ``:model@effort``; an accepted plan has the
+    adapter in ``agent`` and the ``role`` beside it. ``prompt`` is what the
     agent gets byte for byte; ``prose`` is the section's text around the manifest.
     """
 
@@ -62,6 +63,7 @@ class Task(Record, frozen=True):
     title: str = ""
     needs: tuple[str, ...] = ()
     agent: str = ""
+    role: str = ""
     run: str = ""
     prompt: str = ""
     prompt_ref: FileRef | None = None

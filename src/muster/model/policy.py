@@ -32,7 +32,11 @@ class RetryPolicy(Record, frozen=True):
 
 
 class RunPolicy(Record, frozen=True):
-    """How one run behaves; recorded with the plan so that a resumed run behaves the same."""
+    """How one run behaves; recorded with the plan so that a resumed run behaves the same.
+
+    ``models`` and ``permissions`` say for each agent the name of the model that its
+    program is started with, and what it may do by itself where its role writes.
+    """
 
     autonomy: Autonomy = Autonomy.ADAPTIVE
     schedule: Schedule = Schedule.WAVES
@@ -43,6 +47,8 @@ class RunPolicy(Record, frozen=True):
     profile_source: str = "default"
     phase_models: dict[str, str] = {}
     default_agent: str = ""
+    models: dict[str, str] = {}
+    permissions: dict[str, str] = {}
     env_allow: tuple[str, ...] = ()
     worktree_link: tuple[str, ...] = ()
     worktree_copy: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ from muster.model.entries import MAX_ENTRY_BYTES, encode_event
 from muster.model.errors import InputError, JournalError
 from muster.model.plan import FileRef, Plan, Task
 from muster.model.policy import RunPolicy
+from muster.model.roles import DEFAULT_ROLE, ROLES
 from muster.model.state import RunState, TaskStatus
 from muster.ports import Snapshot
 
@@ -70,7 +71,8 @@ def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[st
 
 def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path) -> Task:
     if not task.is_command:
-        task = msgspec.structs.replace(task, agent=_agent_of(task, policy, agents))
+        agent, role = _agent_of(task, policy, agents)
+        task = msgspec.structs.replace(task, agent=agent, role=role)
     prompt = task.prompt.encode()
     if len(prompt) > INLINE_PROMPT_BYTES:
         place = Path("prompts") / f"{task.id}.txt"
@@ -88,15 +90,22 @@ def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path
     return task
 
 
-def _agent_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> str:
-    """The adapter for a task: named directly, or the default one for a role."""
+def _agent_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> tuple[str, str]:
+    """The adapter and the role for a task: an adapter is named directly, a role is taken by the default one."""
     named, colon, rest = task.agent.partition(":")
     usable = sorted(name for name in agents if name != "command")
     if named in usable:
-        return task.agent
-    if policy.default_agent in usable:
-        return policy.default_agent + colon + rest
-    raise InputError(
-        f"Task {task.id!r}: there is no agent {named!r}; allowed: {', '.join(usable)}, or a command with run:.",
-        hint="Set agents.default in muster.toml to let one agent take all roles.",
-    )
+        return task.agent, task.role or DEFAULT_ROLE
+    if named not in ROLES:
+        raise InputError(
+            f"Task {task.id!r}: there is no role or agent {named!r}; roles: {', '.join(ROLES)}; "
+            f"agents: {', '.join(usable)}.",
+            hint="A task can also be a command: run: instead of agent:.",
+        )
+    if policy.default_agent not in usable:
+        raise InputError(
+            f"Task {task.id!r} wants the role {named!r}, and there is no agent {policy.default_agent!r} to take it; "
+            f"agents: {', '.join(usable)}.",
+            hint="Set agents.default in muster.toml, or name an agent in the task.",
+        )
+    return policy.default_agent + colon + rest, named
