@@ -103,7 +103,8 @@ class CommitNote(Record, frozen=True):
 class AttemptSpec(Record, frozen=True):
     """All an executor needs to run one attempt; ``folder`` takes outputs and is private to the attempt.
 
-    ``session`` is an earlier session of the agent to go on with, empty for a fresh start.
+    ``session`` is an earlier session of the agent to go on with, empty for a fresh start;
+    ``spent`` is what that session's earlier attempts used, as their outcomes say.
     """
 
     id: str
@@ -119,6 +120,7 @@ class AttemptSpec(Record, frozen=True):
     effort: str = ""
     permission: str = "edit"
     session: str = ""
+    spent: Usage = Usage()
     max_cost_usd: float | None = None
     env: dict[str, str] = {}
     env_allow: tuple[str, ...] = ()
@@ -195,14 +197,18 @@ class Launch(Record, frozen=True):
     """How to start one attempt: nothing here has been done yet.
 
     ``stdin`` is written to a private file that the process reads; ``files``
-    are written relative to the attempt's folder before the start.
+    are written relative to the attempt's folder before the start. ``env_allow``
+    names what else of our environment the program needs, such as its own key.
+    ``spent`` is for the parser of a program whose counters run on in a session.
     """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
+    env_allow: tuple[str, ...] = ()
     stdin: bytes = b""
     files: dict[str, bytes] = {}
     session: str = ""
+    spent: Usage = Usage()
     reads_output: bool = True
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -23,6 +24,9 @@ _LONGEST_TEXT = 64 * 1024
 _MOST_TOKENS = 10**15
 _DEAREST_USD = 1e9
 _PROBE_S = 2.0
+# How programs find a proxy and trust its certificates.
+NETWORK_ENV = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_*")
+_ARGUMENT = re.compile(r"[^-\s\x00-\x1f][^\x00-\x1f]*")
 _PROBED_WITH = ("PATH", "HOME", "LANG", "LC_*", "TERM", "TMPDIR", "USER", "LOGNAME")
 # HUP, INT and TERM ask politely, so whoever sent them wanted the end; 128 + n is how a shell and Node say it.
 _ASKED = frozenset({1, 2, 15})
@@ -97,14 +101,26 @@ def session_for(attempt: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"muster:{attempt}"))
 
 
+def argument(what: str, value: str) -> str:
+    """The value, if no program can take it for an option.
+
+    Raises:
+        InputError: it could.
+    """
+    if not _ARGUMENT.fullmatch(value):
+        raise InputError(f"{value!r} is no {what}; it must match {_ARGUMENT.pattern}.")
+    return value
+
+
 def program(binding: Binding | None, usual: str) -> tuple[str, ...]:
     """The program and its first arguments."""
     return (binding.command if binding else ()) or (usual,)
 
 
 def model_for(binding: Binding | None, spec: AttemptSpec) -> str:
-    """What this program calls the model that was asked for."""
-    return binding.models.get(spec.model, spec.model) if binding else spec.model
+    """What this program calls the model that was asked for; empty for its own choice."""
+    model = binding.models.get(spec.model, spec.model) if binding else spec.model
+    return argument("model name", model) if model else ""
 
 
 def permitted(name: str, spec: AttemptSpec, flags: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -204,7 +204,7 @@ class LocalExecutor:
 
     def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
         return {
-            **self._inherited(spec.env_allow),
+            **self._inherited((*spec.env_allow, *launch.env_allow)),
             **launch.env,
             **spec.env,
             "MUSTER_RUN": spec.run,
