@@ -7,27 +7,23 @@ into a cache, ``output`` includes ``reasoning``.
 from __future__ import annotations
 
 import json
-import os
-import re
-import uuid
-from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any
 
+from muster.agents._program import NETWORK_ENV as NETWORK_ENV
+from muster.agents._program import argument as argument
+from muster.agents._program import detect as detect
+from muster.agents._program import model_for as model_for
+from muster.agents._program import permitted as permitted
+from muster.agents._program import probe as probe
+from muster.agents._program import program as program
+from muster.agents._program import session_for as session_for
 from muster.model.attempts import Cause, Ending, Failure, Usage
-from muster.model.errors import EnvironmentProblem, InputError
-from muster.ports import AttemptSpec, Binding, Exit
-from muster.process import Completed, run
+from muster.ports import Exit
 
 _SHOWN = 500
 _LONGEST_TEXT = 64 * 1024
 _MOST_TOKENS = 10**15
 _DEAREST_USD = 1e9
-_PROBE_S = 2.0
-# How programs find a proxy and trust its certificates.
-NETWORK_ENV = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_*")
-_ARGUMENT = re.compile(r"[^-\s\x00-\x1f][^\x00-\x1f]*")
-_PROBED_WITH = ("PATH", "HOME", "LANG", "LC_*", "TERM", "TMPDIR", "USER", "LOGNAME")
 # HUP, INT and TERM ask politely, so whoever sent them wanted the end; 128 + n is how a shell and Node say it.
 _ASKED = frozenset({1, 2, 15})
 _ASKED_CODES = frozenset({129, 130, 143})
@@ -71,6 +67,15 @@ def price(value: object) -> float | None:
     return float(value) if 0 <= value < _DEAREST_USD else None
 
 
+def causes(**words: str) -> dict[str, Cause]:
+    """A look-up from the words of a protocol to classes.
+
+    >>> causes(auth="invalid_key no_key", server="internal")["no_key"]
+    <Cause.AUTH: 'auth'>
+    """
+    return {word: Cause(cause) for cause, said in words.items() for word in said.split()}
+
+
 def cause_of_status(status: object) -> Cause | None:
     """The class of an HTTP status; None when it is no failure.
 
@@ -94,44 +99,6 @@ def cause_of_status(status: object) -> Cause | None:
             return Cause.OVERLOADED
         case _:
             return Cause.BAD_REQUEST if status < 500 else Cause.SERVER
-
-
-def session_for(attempt: str) -> str:
-    """A session id that an attempt always gets, and no other."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"muster:{attempt}"))
-
-
-def argument(what: str, value: str) -> str:
-    """The value, if no program can take it for an option.
-
-    Raises:
-        InputError: it could.
-    """
-    if not _ARGUMENT.fullmatch(value):
-        raise InputError(f"{value!r} is no {what}; it must match {_ARGUMENT.pattern}.")
-    return value
-
-
-def program(binding: Binding | None, usual: str) -> tuple[str, ...]:
-    """The program and its first arguments."""
-    return (binding.command if binding else ()) or (usual,)
-
-
-def model_for(binding: Binding | None, spec: AttemptSpec) -> str:
-    """What this program calls the model that was asked for; empty for its own choice."""
-    model = binding.models.get(spec.model, spec.model) if binding else spec.model
-    return argument("model name", model) if model else ""
-
-
-def permitted(name: str, spec: AttemptSpec, flags: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The flags for the attempt's permission.
-
-    Raises:
-        InputError: the dialect cannot keep to it.
-    """
-    if spec.permission not in flags:
-        raise InputError(f"Agent {name!r} cannot work with permission {spec.permission!r}; it can: {', '.join(flags)}.")
-    return flags[spec.permission]
 
 
 def judge(exit: Exit, stderr_tail: bytes, *, done: bool, failure: Failure | None) -> tuple[Ending, Failure | None]:
@@ -168,13 +135,3 @@ def beyond(total: Usage, spent: Usage) -> Usage:
     names = ("input", "cache_read", "cache_write", "output", "reasoning")
     left = {name: getattr(total, name) - getattr(spent, name) for name in names}
     return total if min(left.values()) < 0 else Usage(**left, model=total.model)
-
-
-async def probe(*argv: str, env_allow: tuple[str, ...] = ()) -> Completed | None:
-    """Ask a program something quick; None when it is not there or does not answer within 2 s."""
-    allowed = (*_PROBED_WITH, *env_allow)
-    env = {name: value for name, value in os.environ.items() if any(fnmatchcase(name, one) for one in allowed)}
-    try:
-        return await run(argv, cwd="/", env=env, timeout_s=_PROBE_S)
-    except EnvironmentProblem:
-        return None

@@ -120,7 +120,7 @@ async def _measured(
     failed = sum(1 for entry in state.tasks.values() if entry.status.value != "done")
     each = 1000 / tasks
     # What as many git processes take without us: looks in a bare loop, worktrees one after the other, as git wants it.
-    adds = git.names["worktree"]
+    adds = git.names["read-tree"]
     git_ms = ((git.calls - adds) * look_s + adds * add_s) * each
     # Tasks run at the same time, so a part's share of the wall time is its sum over the slots.
     spawn_ms, store_ms = spawn.seconds * each / parallel, store.seconds * each / parallel

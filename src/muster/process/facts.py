@@ -39,6 +39,9 @@ class System(Protocol):
     def children(self, pid: int) -> list[int]:
         """Direct children of a process, of all its threads."""
 
+    def adopted(self) -> list[int]:
+        """Our own children, among them orphans of which this process became the parent."""
+
     def marker(self, pid: int) -> str | None:
         """The value of the attempt marker in its environment; empty when unmarked, None when unreadable."""
 
@@ -85,6 +88,12 @@ class ProcFs:
                 if listed := _read(f"{thread.path}/children"):
                     found += map(int, listed.split())
         return found
+
+    def adopted(self) -> list[int]:
+        """Our own children that another process started: the kernel gives orphans to the first living thread."""
+        me = os.getpid()
+        listed = _read(f"/proc/{me}/task/{me}/children")
+        return [*map(int, listed.split())] if listed else []
 
     def marker(self, pid: int) -> str | None:
         """The value of its attempt marker; empty when unmarked, None when unreadable."""
@@ -147,6 +156,10 @@ class Portable:
         with suppress(psutil.Error, OSError):
             return [child.pid for child in psutil.Process(pid).children()]
         return []
+
+    def adopted(self) -> list[int]:
+        """Our own children, also those that another process started."""
+        return self.children(os.getpid())
 
     def marker(self, pid: int) -> str | None:
         """The value of its attempt marker; empty when unmarked, None when unreadable."""

@@ -116,7 +116,7 @@ class Table:
     def _look(self) -> list[Facts]:
         """Find children that we did not start, and settle once whose each of them may be."""
         with self._lock:
-            pids = [pid for pid in facts.system.children(os.getpid()) if pid not in self._started]
+            pids = [pid for pid in facts.system.adopted() if pid not in self._started]
         children = [child for pid in pids if (child := facts.system.facts(pid)) and child.parent == os.getpid()]
         present = {(child.pid, child.started) for child in children}
         if self._strangers:

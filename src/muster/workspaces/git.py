@@ -83,12 +83,6 @@ class Git:
         git._settings = (*_SETTINGS, *_OWN_FOLDER)
         return git
 
-    def ours(self) -> Git:
-        """The same for making folders that are ours: always whole trees."""
-        git = self.elsewhere(self.root)
-        git._settings = (*_SETTINGS, *_OWN_FOLDER)
-        return git
-
     def elsewhere(self, folder: Path) -> Git:
         """The same in another folder of the user's."""
         git = Git(folder, environ={})

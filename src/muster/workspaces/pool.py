@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anyio import Lock, to_thread
+from anyio import to_thread
 
 from muster.workspaces.git import Git
 from muster.workspaces.status import Status
-from muster.workspaces.worktree import Worktree, admin_of
+from muster.workspaces.worktree import Worktree, admin_of, lay_out
 
 _KEEP_IDLE = 16
 
@@ -26,8 +26,6 @@ class Pool:
         self._common = common
         self._folder = folder
         self._idle: list[Worktree] = []
-        # git fails to add one worktree while it is writing its notes on another.
-        self._adding = Lock()
 
     async def take(self, name: str, commit: str) -> Worktree:
         """A worktree called ``name``, clean and detached at ``commit``; nothing may be in its place."""
@@ -87,12 +85,14 @@ class Pool:
             await self.remove(self._idle.pop())
 
     async def _add(self, folder: Path, commit: str) -> Worktree:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        async with self._adding:
-            await self._git.ours()("worktree", "add", "--force", "--detach", "--quiet", str(folder), commit)
-        admin = admin_of(folder, self._common)
-        assert admin is not None, folder
+        """Make a worktree as `git worktree add` does, but for its lock: that one lets only one be made at a time."""
+        admin = await to_thread.run_sync(lay_out, folder, self._common, commit)
         tree = Worktree(folder, admin, self._git)
+        try:
+            await tree.git("read-tree", "--reset", "-u", commit)
+        except BaseException:
+            tree.remove()
+            raise
         await to_thread.run_sync(tree.age)
         await to_thread.run_sync(tree.settle, commit)
         return tree

@@ -240,6 +240,30 @@ def admin_of(folder: Path, common: Path) -> Path | None:
     return None
 
 
+def lay_out(folder: Path, common: Path, commit: str) -> Path:
+    """Make an empty linked worktree with HEAD detached, and git's notes on it; see gitrepository-layout(5).
+
+    Returns:
+        The administrative folder.
+    """
+    folder.mkdir(parents=True)
+    home, number = common / "worktrees", 0
+    home.mkdir(exist_ok=True)
+    while True:
+        # Any name that is free will do: the notes say which folder it is about.
+        admin = home / (folder.name.replace("%", "_") + (str(number) if number else ""))
+        try:
+            admin.mkdir()
+            break
+        except FileExistsError:
+            number += 1
+    (admin / "commondir").write_bytes(b"../..\n")
+    (admin / "gitdir").write_bytes(os.fsencode(folder / ".git") + b"\n")
+    (admin / "HEAD").write_text(f"{commit}\n", encoding="ascii")
+    (folder / ".git").write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
+    return admin
+
+
 def linked(common: Path) -> Iterator[tuple[Path, Path]]:
     """The administrative folder and the folder of every linked worktree."""
     for note in sorted((common / "worktrees").glob("*/gitdir")):
