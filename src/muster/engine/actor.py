@@ -9,7 +9,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
-from muster.engine.effects import Effect, Effects, Facts
+from muster.engine.effects import Effects, Facts
 from muster.engine.journal import Journal
 from muster.model import events as ev
 from muster.model import steps as do
@@ -51,7 +51,7 @@ class Actor:
         self._clock = clock
         self._listeners = tuple(listeners)
         self._effects = Effects(workspace, executor, approver, folder, self._heard)
-        self._flights: dict[Effect, anyio.CancelScope] = {}
+        self._flights: dict[do.Effect, anyio.CancelScope] = {}
         self._unanswerable: set[str] = set() if approver is not None else {""}
         self._facts: list[Facts] = []
         self._messages: list[Message] = []
@@ -174,7 +174,7 @@ class Actor:
 
     def _reconcile(self, group: TaskGroup, steps: tuple[do.Step, ...]) -> str:
         """Start what is wanted and not in flight, cancel what is in flight and not wanted; returns why to park."""
-        wanted: list[Effect] = []
+        wanted: list[do.Effect] = []
         park = ""
         for step in steps:
             if isinstance(step, do.Park):
@@ -193,10 +193,10 @@ class Actor:
                 group.start_soon(self._fly, step, scope, name=str(step))
         return park
 
-    def _cannot_ask(self, step: Effect) -> bool:
+    def _cannot_ask(self, step: do.Effect) -> bool:
         return isinstance(step, do.Ask) and bool(self._unanswerable & {step.gate, ""})
 
-    async def _fly(self, step: Effect, scope: anyio.CancelScope) -> None:
+    async def _fly(self, step: do.Effect, scope: anyio.CancelScope) -> None:
         try:
             with scope:
                 facts = await self._effects.perform(step, self.state)
@@ -270,7 +270,7 @@ class Actor:
         self._stirred.set()
 
 
-def _subject(step: Effect) -> str:
+def _subject(step: do.Effect) -> str:
     """What a step works on; two steps about the same thing are never in flight together."""
     if isinstance(step, do.Ask):
         return "@person"

@@ -25,19 +25,6 @@ from muster.ports import Approver, AttemptSpec, CheckSpec, Executor, News, Tell,
 # What stands in an entry is for people; the whole list is in the commit.
 MAX_PATHS = 100
 
-Effect = (
-    do.Work
-    | do.Adopt
-    | do.Audit
-    | do.Merge
-    | do.Finish
-    | do.GiveUp
-    | do.StopTask
-    | do.VerifyWave
-    | do.PrepareMain
-    | do.MoveMain
-    | do.Ask
-)
 Facts = tuple[ev.Event, ...]
 
 
@@ -58,7 +45,7 @@ class Effects:
         self._folder = folder
         self._on_news = on_news
 
-    async def perform(self, step: Effect, state: RunState) -> Facts:
+    async def perform(self, step: do.Effect, state: RunState) -> Facts:
         """Do what ``step`` says and return the facts; doing it again after a crash is harmless."""
         match step:
             case do.Work():

@@ -109,19 +109,6 @@ class Park(Record, frozen=True):
     reason: str
 
 
-Step = (
-    Write
-    | Work
-    | Adopt
-    | Audit
-    | Merge
-    | Finish
-    | GiveUp
-    | StopTask
-    | VerifyWave
-    | PrepareMain
-    | MoveMain
-    | Ask
-    | WakeAt
-    | Park
-)
+# Steps that touch the world; each gives back what happened as events.
+Effect = Work | Adopt | Audit | Merge | Finish | GiveUp | StopTask | VerifyWave | PrepareMain | MoveMain | Ask
+Step = Write | Effect | WakeAt | Park
