@@ -7,6 +7,7 @@ into a cache, ``output`` includes ``reasoning``.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from muster.agents._program import NETWORK_ENV as NETWORK_ENV
@@ -22,6 +23,7 @@ from muster.ports import Exit
 
 _SHOWN = 500
 _LONGEST_TEXT = 64 * 1024
+_TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning")
 _MOST_TOKENS = 10**15
 _DEAREST_USD = 1e9
 # HUP, INT and TERM ask politely, so whoever sent them wanted the end; 128 + n is how a shell and Node say it.
@@ -130,8 +132,24 @@ def short(message: str) -> str:
     return " ".join(text_of(message).split())[:_SHOWN]
 
 
+def summed(usages: Iterable[Usage]) -> Usage:
+    """All tokens together."""
+    each = list(usages)
+    return Usage(**{name: sum(getattr(one, name) for one in each) for name in _TOKENS})
+
+
+def most(*usages: Usage) -> Usage:
+    """The highest of each kind of tokens, for counters of which each may miss something."""
+    return Usage(**{name: max(getattr(one, name) for one in usages) for name in _TOKENS})
+
+
+def covers(total: Usage, part: Usage) -> bool:
+    """Whether no kind of tokens in ``part`` is more than in ``total``."""
+    return all(getattr(total, name) >= getattr(part, name) for name in _TOKENS)
+
+
 def beyond(total: Usage, spent: Usage) -> Usage:
     """What a session used since ``spent``, when its counters run on; they may also have begun anew."""
-    names = ("input", "cache_read", "cache_write", "output", "reasoning")
-    left = {name: getattr(total, name) - getattr(spent, name) for name in names}
-    return total if min(left.values()) < 0 else Usage(**left, model=total.model)
+    if not covers(total, spent):
+        return total
+    return Usage(**{name: getattr(total, name) - getattr(spent, name) for name in _TOKENS})

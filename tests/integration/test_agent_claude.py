@@ -1,0 +1,399 @@
+"""Claude Code as an agent: what its streams mean, captured ones and such as its protocol allows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from muster.agents.claude import ClaudeAgent
+from muster.model.attempts import Cause, Ending, Usage
+from muster.model.errors import InputError
+from muster.model.policy import RetryPolicy
+from muster.model.retry import is_retryable
+from muster.ports import Binding, Exit
+from tests.contracts.agent_contract import AgentContract, spec_for
+from tests.contracts.captured import Played, captured, play, tokens
+
+MODEL = "claude-sonnet-5-5"
+NOTHING = (0, 0, 0, 0, 0)
+ONE_REQUEST = (400, 600, 0, 50, 0)
+
+
+class TestClaudeAgent(AgentContract):
+    def agent(self) -> ClaudeAgent:
+        return ClaudeAgent()
+
+    def good_stream(self) -> list[bytes]:
+        return captured("claude", "job")[0]
+
+
+@pytest.mark.parametrize(
+    ("case", "exit", "ending", "cause", "retryable", "used", "cost_usd", "tools", "retries"),
+    [
+        ("job", Exit(code=0), Ending.OK, "", False, (2000, 3000, 0, 250, 0), 0.0068, 4, 0),
+        ("text", Exit(code=0), Ending.OK, "", False, ONE_REQUEST, 0.00136, 0, 0),
+        ("think", Exit(code=0), Ending.OK, "", False, ONE_REQUEST, 0.00136, 0, 0),
+        ("failshell", Exit(code=0), Ending.OK, "", False, (800, 1200, 0, 100, 0), 0.00272, 1, 0),
+        ("badmodel", Exit(code=0), Ending.OK, "", False, ONE_REQUEST, 0.00272, 0, 0),
+        ("drop", Exit(code=0), Ending.OK, "", False, (1200, 1800, 0, 54, 0), 0.00312, 0, 1),
+        ("err401", Exit(signal=9), Ending.ERROR, "crash", False, NOTHING, None, 0, 8),
+        ("err401.mr1", Exit(code=1), Ending.ERROR, "auth", False, NOTHING, 0.0, 0, 1),
+        ("err404", Exit(code=1), Ending.ERROR, "invalid_model", False, NOTHING, 0.0, 0, 0),
+        ("err429.mr1", Exit(code=1), Ending.ERROR, "rate_limit", True, NOTHING, 0.0, 0, 1),
+        ("err500", Exit(code=1), Ending.ERROR, "server", True, NOTHING, 0.0, 0, 1),
+        ("noauth", Exit(code=1), Ending.ERROR, "auth", False, NOTHING, 0.0, 0, 0),
+        ("hang.TERM", Exit(code=143), Ending.CANCELLED, "cancelled", False, (400, 600, 0, 1, 0), None, 1, 0),
+        ("hang.INT", Exit(code=0), Ending.CANCELLED, "cancelled", False, ONE_REQUEST, 0.00136, 1, 0),
+        ("budget", Exit(code=1), Ending.ERROR, "limit_budget", False, (800, 1200, 0, 100, 0), 0.00272, 2, 0),
+    ],
+)
+def test_each_captured_stream_is_read_as_what_it_was(
+    case: str,
+    exit: Exit,
+    ending: Ending,
+    cause: str,
+    retryable: bool,
+    used: tuple[int, ...],
+    cost_usd: float | None,
+    tools: int,
+    retries: int,
+) -> None:
+    lines, stderr = captured("claude", case)
+
+    played = play(ClaudeAgent(), lines, exit, stderr)
+
+    outcome = played.outcome
+    assert (outcome.ending, played.cause) == (ending, cause)
+    assert (outcome.failure is not None and is_retryable(RetryPolicy(), outcome.failure)) == retryable
+    assert tokens(outcome.usage) == used
+    assert outcome.usage.cost_usd == (None if cost_usd is None else pytest.approx(cost_usd))
+    assert outcome.usage.cost_source == ("none" if cost_usd is None else "reported")
+    assert outcome.usage.model == ("claude-nope-9" if case == "badmodel" else MODEL)
+    assert outcome.session == json.loads(lines[0])["session_id"]
+    assert (played.kinds["tool_started"], played.kinds["retry"]) == (tools, retries)
+    assert played.kinds["session"] == 1
+
+
+def test_tools_are_told_with_their_names_and_how_they_ended() -> None:
+    job = play(ClaudeAgent(), captured("claude", "job")[0], Exit(code=0))
+    failed = play(ClaudeAgent(), captured("claude", "failshell")[0], Exit(code=0))
+
+    assert [one.tool for one in job.news if one.kind == "tool_ended"] == ["Read", "Write", "Edit", "Bash"]
+    assert [(one.tool, one.ok) for one in failed.news if one.kind == "tool_ended"] == [("Bash", False)]
+    assert job.texts("result") == ["DONE. I wrote hello.txt, edited README.md and ran a command."]
+    assert "I am thinking about it." in play(ClaudeAgent(), captured("claude", "think")[0], Exit()).texts("thought")
+
+
+def line(**told: Any) -> bytes:
+    return json.dumps(told).encode()
+
+
+def result(**more: Any) -> bytes:
+    told = {"type": "result", "subtype": "success", "is_error": False, "result": "done", "session_id": "s", **more}
+    return line(**{name: value for name, value in told.items() if value is not ...})
+
+
+def assistant(text: str = "hi", *, error: str | None = None, id_: str = "m1", **more: Any) -> bytes:
+    message = {"id": id_, "model": MODEL, "content": [{"type": "text", "text": text}], **more}
+    told = {"type": "assistant", "message": message, "parent_tool_use_id": None}
+    return line(**told, **({"error": error} if error else {}))
+
+
+INIT = line(type="system", subtype="init", session_id="s", model=MODEL)
+
+
+@pytest.mark.parametrize(
+    ("lines", "exit", "ending", "cause"),
+    [
+        pytest.param([INIT, assistant(), result()], Exit(code=0), Ending.OK, "", id="the least that is good"),
+        pytest.param([result()], Exit(code=0), Ending.OK, "", id="nothing but a good result"),
+        pytest.param([result(terminal_reason="completed")], Exit(code=0), Ending.OK, "", id="completed"),
+        pytest.param([result(brand_new={"x": 1})], Exit(code=0), Ending.OK, "", id="unknown fields"),
+        pytest.param([], Exit(code=0), Ending.INCOMPLETE, "incomplete", id="nothing at all"),
+        pytest.param([INIT, assistant()], Exit(code=0), Ending.INCOMPLETE, "incomplete", id="no result"),
+        pytest.param([result()], Exit(code=143), Ending.CANCELLED, "cancelled", id="stopped after the result"),
+        pytest.param([result()], Exit(signal=9), Ending.ERROR, "crash", id="killed after the result"),
+        pytest.param([result()], Exit(code=1), Ending.ERROR, "crash", id="rc 1 after the result"),
+        pytest.param([INIT], Exit(signal=11), Ending.ERROR, "crash", id="segmentation fault"),
+        pytest.param([result(is_error=True)], Exit(code=0), Ending.ERROR, "crash", id="success with is_error"),
+        pytest.param([result(is_error=...)], Exit(code=0), Ending.INCOMPLETE, "", id="is_error missing"),
+        pytest.param([result(is_error="false")], Exit(code=0), Ending.ERROR, "", id="is_error is a text"),
+        pytest.param([result(subtype=...)], Exit(code=0), Ending.ERROR, "", id="subtype missing"),
+        pytest.param([result(api_error_status=401)], Exit(code=0), Ending.ERROR, "auth", id="success with 401"),
+        pytest.param([assistant(error="unknown"), result()], Exit(code=0), Ending.ERROR, "transport", id="last error"),
+        pytest.param([assistant(error="unknown"), assistant(), result()], Exit(code=0), Ending.OK, "", id="recovered"),
+        pytest.param([result(), result(is_error=True)], Exit(code=0), Ending.ERROR, "crash", id="then a bad result"),
+        pytest.param([result(is_error=True), result()], Exit(code=0), Ending.ERROR, "crash", id="after a bad result"),
+        pytest.param([result(), result()], Exit(code=0), Ending.OK, "", id="two good results"),
+        pytest.param([result(), INIT, assistant()], Exit(code=0), Ending.INCOMPLETE, "incomplete", id="next turn cut"),
+        pytest.param([result()[:-1]], Exit(code=0), Ending.INCOMPLETE, "incomplete", id="half an object"),
+        pytest.param([b"[" + result() + b"]"], Exit(code=0), Ending.INCOMPLETE, "incomplete", id="in a list"),
+    ],
+)
+def test_only_a_positive_result_and_exit_code_0_are_ok(
+    lines: list[bytes], exit: Exit, ending: Ending, cause: str
+) -> None:
+    played = play(ClaudeAgent(), lines, exit)
+
+    if cause or ending is Ending.OK:
+        assert (played.outcome.ending, played.cause) == (ending, cause)
+    assert (played.outcome.ending is Ending.OK) == (ending is Ending.OK)
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        ({"subtype": "error_max_turns", "is_error": True, "terminal_reason": "max_turns"}, Cause.LIMIT_TURNS),
+        ({"subtype": "error_max_turns", "is_error": False}, Cause.LIMIT_TURNS),
+        ({"subtype": "error_max_budget_usd", "is_error": True}, Cause.LIMIT_BUDGET),
+        ({"subtype": "error_max_structured_output_retries", "is_error": True}, Cause.INCOMPLETE),
+        ({"subtype": "error_during_execution", "is_error": True}, Cause.CRASH),
+        ({"subtype": "error_during_execution", "is_error": True, "api_error_status": 529}, Cause.OVERLOADED),
+        ({"is_error": False, "terminal_reason": "max_turns"}, Cause.LIMIT_TURNS),
+        ({"is_error": False, "terminal_reason": "hook_stopped"}, Cause.PERMISSION),
+        ({"is_error": False, "terminal_reason": "never_heard_of"}, Cause.INCOMPLETE),
+        ({"is_error": True, "terminal_reason": "prompt_too_long"}, Cause.BAD_REQUEST),
+        ({"is_error": True, "terminal_reason": "blocking_limit"}, Cause.RATE_LIMIT),
+        ({"is_error": True, "terminal_reason": "aborted_streaming"}, Cause.CANCELLED),
+        ({"is_error": True, "terminal_reason": "api_error"}, Cause.TRANSPORT),
+        *(
+            ({"is_error": True, "api_error_status": status, "terminal_reason": "api_error"}, cause)
+            for status, cause in [
+                *((400, Cause.BAD_REQUEST), (401, Cause.AUTH), (403, Cause.AUTH), (404, Cause.INVALID_MODEL)),
+                *((408, Cause.TRANSPORT), (413, Cause.BAD_REQUEST), (429, Cause.RATE_LIMIT), (500, Cause.SERVER)),
+                *((502, Cause.SERVER), (503, Cause.OVERLOADED), (529, Cause.OVERLOADED)),
+            ]
+        ),
+        ({"is_error": True, "api_error_type": "overloaded_error"}, Cause.OVERLOADED),
+        ({"is_error": True, "api_error_status": "429", "api_error_type": "rate_limit_error"}, Cause.RATE_LIMIT),
+    ],
+)
+def test_a_bad_result_has_a_class(told: dict[str, Any], cause: Cause) -> None:
+    played = play(ClaudeAgent(), [INIT, result(**told)], Exit(code=1))
+
+    failure = played.outcome.failure
+    assert failure is not None
+    assert failure.cause is cause
+    assert failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "cause"),
+    [
+        ("authentication_failed", None, Cause.AUTH),
+        ("billing_error", 400, Cause.LIMIT_BUDGET),
+        ("model_not_found", 404, Cause.INVALID_MODEL),
+        ("rate_limit", None, Cause.RATE_LIMIT),
+        ("rate_limit", 529, Cause.OVERLOADED),
+        ("overloaded", None, Cause.OVERLOADED),
+        ("server_error", None, Cause.SERVER),
+        ("invalid_request", None, Cause.BAD_REQUEST),
+        ("unknown", None, Cause.TRANSPORT),
+        ("unknown", 500, Cause.SERVER),
+        ("something_new", None, Cause.TRANSPORT),
+    ],
+)
+def test_the_error_of_the_last_message_gives_the_class(error: str, status: int | None, cause: Cause) -> None:
+    lines = [assistant(error=error), result(is_error=True, api_error_status=status, terminal_reason="api_error")]
+
+    assert play(ClaudeAgent(), lines, Exit(code=1)).cause == cause.value
+
+
+def test_a_rate_limit_that_says_when_it_ends_is_waited_for() -> None:
+    limited = {"status": "rejected", "resetsAt": 1795167000, "rateLimitType": "five_hour"}
+    lines = [
+        line(type="rate_limit_event", rate_limit_info={"status": "allowed", "resetsAt": 1}),
+        line(type="rate_limit_event", rate_limit_info=limited),
+        line(**{**json.loads(assistant(error="rate_limit")), "timestamp": "2026-11-20T09:00:00.000Z"}),
+        result(is_error=True, api_error_status=429),
+    ]
+
+    played = play(ClaudeAgent(), lines, Exit(code=1))
+
+    assert played.outcome.failure is not None
+    assert played.outcome.failure.retry_after_s == 1800.0
+    assert [one.data["resets_at"] for one in played.news if one.kind == "notice"] == ["1795167000"]
+
+
+def test_what_a_resumed_session_had_used_before_is_not_counted_again() -> None:
+    spent = Usage(input=1000, cache_read=2000, output=100, cost_usd=0.5)
+    by_model = {"inputTokens": 1400, "cacheReadInputTokens": 2600, "outputTokens": 150, "costUSD": 0.75}
+    turn = {"input_tokens": 400, "cache_read_input_tokens": 600, "output_tokens": 50}
+    told = result(usage=turn, modelUsage={MODEL: by_model}, total_cost_usd=0.75)
+    fresh = result(usage=turn, modelUsage={MODEL: {**by_model, "inputTokens": 400}}, total_cost_usd=0.75)
+
+    resumed = play(ClaudeAgent(), [told], Exit(code=0), session="s", spent=spent).outcome.usage
+    begun_anew = play(ClaudeAgent(), [fresh], Exit(code=0), session="s", spent=spent).outcome.usage
+    first = play(ClaudeAgent(), [told], Exit(code=0), spent=spent).outcome.usage
+
+    assert (tokens(resumed), resumed.cost_usd) == (ONE_REQUEST, 0.25)
+    assert (begun_anew.input, begun_anew.cost_usd) == (400, 0.75)
+    assert (first.input, first.cost_usd) == (1400, 0.75)
+
+
+def test_denied_tools_are_told() -> None:
+    played = play(ClaudeAgent(), [result(permission_denials=[{"tool_name": "Bash"}, None])], Exit(code=0))
+
+    assert [(one.tool, one.ok) for one in played.news if one.kind == "permission"] == [("Bash", False)]
+
+
+def test_a_subagents_error_and_model_are_not_those_of_the_attempt() -> None:
+    told = {**json.loads(assistant(error="unknown", model="claude-haiku-5-5")), "parent_tool_use_id": "t1"}
+
+    played = play(ClaudeAgent(), [assistant(), line(**told), result()], Exit(code=0))
+
+    assert (played.outcome.ending, played.outcome.usage.model) == (Ending.OK, MODEL)
+
+
+def test_strange_lines_do_no_harm() -> None:
+    deep = b"[" * 100_000
+    strange = [
+        *(b"", b"null", b"3", b'"x"', b"\xff\xfe\x00", b"{" * 1000, deep, b'{"type":"assistant","message":'),
+        *(line(type="never_heard_of"), line(type=["list"]), line(type="assistant", message=[1])),
+        line(type="user", message={"content": [None, {"type": "tool_result", "tool_use_id": 5, "content": [1]}]}),
+        line(type="system", subtype="init", session_id=7, model=None),
+        line(type="rate_limit_event", rate_limit_info={"status": "rejected", "resetsAt": "soon"}),
+        b'{"type":"assistant","timestamp":"9999","message":{"content":[{"type":"text","text":"\\ud800"}]}}',
+        assistant("x" * 10_000_000),
+        b'{"type":"system","subtype":"init","model":"\xff\xfe"}',
+    ]
+    good = result(usage={"input_tokens": -1, "output_tokens": "many"}, modelUsage=[1], total_cost_usd=float("nan"))
+
+    played = play(ClaudeAgent(), [*strange, good], Exit(code=0))
+
+    assert played.outcome.ending is Ending.OK
+    assert tokens(played.outcome.usage) == NOTHING
+    assert max(len(one.text.encode()) for one in played.news) <= 64 * 1024
+
+
+def test_unknown_events_are_counted() -> None:
+    parser = ClaudeAgent().parser(ClaudeAgent().launch(spec_for()))
+
+    for told in (line(type="a"), line(nothing=1), INIT, result()):
+        list(parser.feed(told))
+
+    assert parser.unknown == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_no_beginning_of_a_good_stream_is_ok_before_its_result(data: st.DataObject) -> None:
+    case = data.draw(st.sampled_from(["job", "text", "think", "failshell", "drop"]))
+    stream = b"\n".join(captured("claude", case)[0])
+    cut = data.draw(st.integers(0, len(stream) - 1))
+
+    assert play(ClaudeAgent(), stream[:cut].split(b"\n"), Exit(code=0)).outcome.ending is not Ending.OK
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = ("message", "subtype", "usage", "modelUsage", "errors", "permission_denials", "error", "timestamp", "result")
+MORE = ("session_id", "total_cost_usd", "api_error_status", "terminal_reason", "rate_limit_info", "is_error")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from([*FIELDS, *MORE]), VALUES, max_size=6).flatmap(
+            lambda fields: st.sampled_from(["system", "assistant", "user", "result", "rate_limit_event"]).map(
+                lambda kind: {**fields, "type": kind}
+            )
+        ),
+        max_size=5,
+    )
+)
+def test_no_value_in_a_known_field_makes_the_parser_raise_or_succeed(told: list[dict[str, Any]]) -> None:
+    assert play(ClaudeAgent(), [line(**one) for one in told], Exit(code=0)).outcome.ending is not Ending.OK
+
+
+def test_a_launch_says_all_that_was_asked_for() -> None:
+    launch = ClaudeAgent().launch(spec_for(model="opus", effort="high", max_cost_usd=1.5))
+    again = ClaudeAgent().launch(spec_for(id="run:T1:2"))
+    resumed = ClaudeAgent().launch(spec_for(session="abc", max_cost_usd=1.0, spent=Usage(cost_usd=0.25)))
+
+    argv = " ".join(launch.argv)
+    assert argv.startswith("claude -p --output-format stream-json --verbose --permission-mode acceptEdits --model opus")
+    assert f"--effort high --max-budget-usd 1.5 --session-id {launch.session}" in argv
+    assert launch.session != again.session
+    assert launch.env["CLAUDE_CODE_MAX_RETRIES"] == "2"
+    assert "ANTHROPIC_API_KEY" in launch.env_allow
+    assert not {"HOME", "CLAUDE_CONFIG_DIR"} & set(launch.env)
+    assert resumed.session == "abc"
+    assert "--resume abc" in " ".join(resumed.argv)
+    assert "--max-budget-usd 1.25" in " ".join(resumed.argv)
+    assert "--session-id" not in resumed.argv
+
+
+def test_an_operator_binds_another_program_and_names() -> None:
+    bound = ClaudeAgent(Binding(name="mine", command=("npx", "claude"), env_allow=("MY_KEY",), models={"opus": "o-9"}))
+
+    launch = bound.launch(spec_for(model="opus"))
+
+    assert bound.name == "mine"
+    assert launch.argv[:3] == ("npx", "claude", "-p")
+    assert "o-9" in launch.argv
+    assert "MY_KEY" in launch.env_allow
+
+
+@pytest.mark.parametrize(
+    ("permission", "flags"),
+    [("read", "--permission-mode plan"), ("edit", "acceptEdits"), ("full", "--dangerously-skip-permissions")],
+)
+def test_a_permission_becomes_flags(permission: str, flags: str) -> None:
+    argv = " ".join(ClaudeAgent().launch(spec_for(permission=permission)).argv)
+
+    assert flags in argv
+    assert ("dangerously" in argv) == (permission == "full")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"permission": "all"}, {"model": "--dangerously-skip-permissions"}, {"effort": "-x"}, {"session": "--print"}],
+)
+def test_what_cannot_be_kept_or_could_be_an_option_is_refused(asked: dict[str, str]) -> None:
+    with pytest.raises(InputError):
+        ClaudeAgent().launch(spec_for(**asked))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "auth"),
+    [
+        ("echo '{\"loggedIn\": true}'", "ok"),
+        ("echo '{\"loggedIn\": false}'; exit 1", "missing"),
+        ("echo '{\"loggedIn\": [1]}'", "unknown"),
+        ("echo unknown command; exit 1", "unknown"),
+    ],
+)
+async def test_it_is_found_with_version_and_login(tmp_path: Path, status: str, auth: str) -> None:
+    program = tmp_path / "claude"
+    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "2.1.328 (Claude Code)" && exit\n{status}\n')
+    program.chmod(0o755)
+
+    detected = await ClaudeAgent(Binding(name="claude", command=(str(program),))).detect()
+
+    assert (detected.found, detected.version, detected.auth) == (True, "2.1.328", auth)
+    assert ("claude auth login" in detected.hint) == (auth == "missing")
+
+
+def played(case: str) -> Played:
+    return play(ClaudeAgent(), captured("claude", case)[0], Exit(code=1))
+
+
+def test_messages_are_for_people() -> None:
+    said = {case: played(case).outcome.failure for case in ("err401.mr1", "err404", "budget", "hang.INT")}
+
+    assert said["err401.mr1"] is not None
+    assert said["err401.mr1"].message == "HTTP 401: Invalid API key · Fix external API key"
+    assert said["budget"] is not None
+    assert said["budget"].message == "Reached maximum budget ($0.002)"
+    assert said["hang.INT"] is not None
+    assert said["hang.INT"].message == "It ended with aborted_tools."
