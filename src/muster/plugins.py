@@ -11,6 +11,7 @@ from muster.model.errors import NotFoundError
 BUILT_IN: dict[str, dict[str, str]] = {
     "muster.agents": {
         "claude": "muster.agents.claude:ClaudeAgent",
+        "codex": "muster.agents.codex:CodexAgent",
         "command": "muster.agents.command:CommandAgent",
         "scripted": "muster.agents.scripted:ScriptedAgent",
     },
