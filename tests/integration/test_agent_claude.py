@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.agents.claude import ClaudeAgent
+from muster.clock import SystemClock
+from muster.executors.local import LocalExecutor
 from muster.model.attempts import Cause, Ending, Usage
 from muster.model.errors import InputError
 from muster.model.policy import RetryPolicy
 from muster.model.retry import is_retryable
-from muster.ports import Binding, Exit
+from muster.ports import Binding, Exit, News
 from tests.contracts.agent_contract import AgentContract, spec_for
-from tests.contracts.captured import Played, captured, play, tokens
+from tests.contracts.captured import DATA, Played, captured, play, tokens
+from tests.contracts.executor_contract import attempt
 
 MODEL = "claude-sonnet-5-5"
 NOTHING = (0, 0, 0, 0, 0)
@@ -275,9 +279,10 @@ def test_unknown_events_are_counted() -> None:
     parser = ClaudeAgent().parser(ClaudeAgent().launch(spec_for()))
 
     for told in (line(type="a"), line(nothing=1), INIT, result()):
-        list(parser.feed(told))
+        parser.feed(told)
 
     assert parser.unknown == 2
+    assert parser.finish(Exit(code=0), b"").ok
 
 
 @settings(max_examples=60, deadline=None)
@@ -382,6 +387,29 @@ async def test_it_is_found_with_version_and_login(tmp_path: Path, status: str, a
 
     assert (detected.found, detected.version, detected.auth) == (True, "2.1.328", auth)
     assert ("claude auth login" in detected.hint) == (auth == "missing")
+
+
+@pytest.mark.anyio
+async def test_the_program_gets_its_prompt_and_its_own_key_and_no_other_variable(tmp_path: Path) -> None:
+    program = tmp_path / "claude"
+    stream = DATA / "claude" / "job.stdout"
+    program.write_text(f"#!/bin/sh\nenv >env.txt\ncat >prompt.txt\ncat '{stream}'\n")
+    program.chmod(0o755)
+    agents = {"claude": ClaudeAgent(Binding(name="claude", command=(str(program),), env_allow=("MINE",)))}
+    environ = {"PATH": os.defpath, "ANTHROPIC_API_KEY": "key-for-claude", "OPENAI_API_KEY": "not-for-it", "MINE": "1"}
+    spec = attempt(tmp_path, agent="claude", prompt="Do it.")
+    told: list[News] = []
+
+    outcome = await LocalExecutor(agents, SystemClock(), environ=environ).run(spec, told.append)
+
+    seen = dict(line.split("=", 1) for line in (spec.workdir / "env.txt").read_text().splitlines() if "=" in line)
+    assert outcome.ok
+    assert tokens(outcome.usage) == (2000, 3000, 0, 250, 0)
+    assert (spec.workdir / "prompt.txt").read_text() == "Do it."
+    assert (seen["ANTHROPIC_API_KEY"], seen["MINE"], seen["CLAUDE_CODE_MAX_RETRIES"]) == ("key-for-claude", "1", "2")
+    assert "OPENAI_API_KEY" not in seen
+    assert "HOME" not in seen
+    assert [one.tool for one in told if one.kind == "tool_started"] == ["Read", "Write", "Edit", "Bash"]
 
 
 def played(case: str) -> Played:

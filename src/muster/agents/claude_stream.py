@@ -10,38 +10,10 @@ from msgspec.structs import replace
 
 from muster.agents import _dialect as dialect
 from muster.agents._dialect import count, items, mapping, text_of
+from muster.agents.claude_words import cause_of_end, cause_of_error
 from muster.model.attempts import Cause, Failure, Outcome, Usage
 from muster.ports import Exit, Launch, News
 
-# The words of the Agent SDK's reference (SDKAssistantMessageError, TerminalReason, result subtypes) and of the API's
-# error types. A rough word says less than the HTTP status next to it.
-_EXACT = dialect.causes(
-    auth="authentication_failed oauth_org_not_allowed cloud_credential_error account_on_hold",
-    limit_budget="billing_error",
-    invalid_model="model_not_found",
-    overloaded="overloaded",
-    incomplete="max_output_tokens",
-)
-_ROUGH = dialect.causes(
-    auth="authentication_error permission_error",
-    invalid_model="not_found_error",
-    rate_limit="rate_limit rate_limit_error",
-    bad_request="invalid_request invalid_request_error request_too_large",
-    overloaded="overloaded_error",
-    server="server_error api_error",
-    transport="unknown timeout_error",
-)
-_ENDED = dialect.causes(
-    limit_turns="error_max_turns max_turns",
-    limit_budget="error_max_budget_usd budget_exhausted",
-    rate_limit="blocking_limit",
-    cancelled="aborted_tools aborted_streaming",
-    permission="hook_stopped stop_hook_prevented tool_deferred",
-    bad_request="prompt_too_long image_error",
-    server="model_error",
-    agent_bug="rapid_refill_breaker",
-    incomplete="error_max_structured_output_retries",
-)
 _LONGEST_WAIT_S = 8 * 86400  # its longest window is a week
 
 
@@ -103,7 +75,7 @@ class ClaudeParser:
             self._model = text_of(told.get("model")) or self._model
             return (News(kind="session", text=self._session, data={"model": self._model}),)
         if told.get("subtype") == "api_retry":
-            cause = _cause(told.get("error"), told.get("error_status"), None) or Cause.TRANSPORT
+            cause = cause_of_error(told.get("error"), told.get("error_status")) or Cause.TRANSPORT
             data = {"class": cause.value, "attempt": str(count(told.get("attempt")))}
             data["delay_ms"] = str(round(dialect.price(told.get("retry_delay_ms")) or 0))
             return (News(kind="retry", ok=False, text=text_of(told.get("error")), data=data),)
@@ -152,8 +124,7 @@ class ClaudeParser:
         untroubled = status is None and not self._error and told.get("is_error") is False
         if untroubled and subtype == "success" and reason in (None, "", "completed"):
             return None
-        cause = _ENDED.get(str(subtype)) or _ENDED.get(str(reason))
-        cause = cause or _cause(self._error, status, told.get("api_error_type"))
+        cause = cause_of_end(subtype, reason) or cause_of_error(self._error, status, told.get("api_error_type"))
         cause = cause or (Cause.INCOMPLETE if untroubled else Cause.TRANSPORT if reason == "api_error" else Cause.CRASH)
         errors = told.get("errors")
         said = [text_of(one) for one in errors if not str(one).startswith("[")] if isinstance(errors, list) else []
@@ -186,11 +157,6 @@ class ClaudeParser:
             return ()
         data = {"window": text_of(info.get("rateLimitType")), "resets_at": str(resets_at)}
         return (News(kind="notice", ok=status != "rejected", text=f"rate limit: {status}", data=data),)
-
-
-def _cause(kind: object, status: object, error_type: object) -> Cause | None:
-    exact = _EXACT.get(str(kind)) or dialect.cause_of_status(status)
-    return exact or _ROUGH.get(str(error_type)) or _ROUGH.get(str(kind))
 
 
 def _tokens(usage: object) -> Usage:
