@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.agents.claude import ClaudeAgent
-from muster.clock import SystemClock
-from muster.executors.local import LocalExecutor
 from muster.model.attempts import Cause, Ending, Usage
-from muster.model.errors import InputError
 from muster.model.policy import RetryPolicy
 from muster.model.retry import is_retryable
-from muster.ports import Binding, Exit, News
+from muster.ports import Exit
 from tests.contracts.agent_contract import AgentContract, spec_for
-from tests.contracts.captured import DATA, Played, captured, play, tokens
-from tests.contracts.executor_contract import attempt
+from tests.contracts.captured import Played, captured, play, tokens
 
 MODEL = "claude-sonnet-5-5"
 NOTHING = (0, 0, 0, 0, 0)
@@ -317,99 +311,6 @@ MORE = ("session_id", "total_cost_usd", "api_error_status", "terminal_reason", "
 )
 def test_no_value_in_a_known_field_makes_the_parser_raise_or_succeed(told: list[dict[str, Any]]) -> None:
     assert play(ClaudeAgent(), [line(**one) for one in told], Exit(code=0)).outcome.ending is not Ending.OK
-
-
-def test_a_launch_says_all_that_was_asked_for() -> None:
-    launch = ClaudeAgent().launch(spec_for(model="opus", effort="high", max_cost_usd=1.5))
-    again = ClaudeAgent().launch(spec_for(id="run:T1:2"))
-    resumed = ClaudeAgent().launch(spec_for(session="abc", max_cost_usd=1.0, spent=Usage(cost_usd=0.25)))
-
-    argv = " ".join(launch.argv)
-    assert argv.startswith("claude -p --output-format stream-json --verbose --permission-mode acceptEdits --model opus")
-    assert f"--effort high --max-budget-usd 1.5 --session-id {launch.session}" in argv
-    assert launch.session != again.session
-    assert launch.env["CLAUDE_CODE_MAX_RETRIES"] == "2"
-    assert "ANTHROPIC_API_KEY" in launch.env_allow
-    assert not {"HOME", "CLAUDE_CONFIG_DIR"} & set(launch.env)
-    assert resumed.session == "abc"
-    assert "--resume abc" in " ".join(resumed.argv)
-    assert "--max-budget-usd 1.25" in " ".join(resumed.argv)
-    assert "--session-id" not in resumed.argv
-
-
-def test_an_operator_binds_another_program_and_names() -> None:
-    bound = ClaudeAgent(Binding(name="mine", command=("npx", "claude"), env_allow=("MY_KEY",), models={"opus": "o-9"}))
-
-    launch = bound.launch(spec_for(model="opus"))
-
-    assert bound.name == "mine"
-    assert launch.argv[:3] == ("npx", "claude", "-p")
-    assert "o-9" in launch.argv
-    assert "MY_KEY" in launch.env_allow
-
-
-@pytest.mark.parametrize(
-    ("permission", "flags"),
-    [("read", "--permission-mode plan"), ("edit", "acceptEdits"), ("full", "--dangerously-skip-permissions")],
-)
-def test_a_permission_becomes_flags(permission: str, flags: str) -> None:
-    argv = " ".join(ClaudeAgent().launch(spec_for(permission=permission)).argv)
-
-    assert flags in argv
-    assert ("dangerously" in argv) == (permission == "full")
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [{"permission": "all"}, {"model": "--dangerously-skip-permissions"}, {"effort": "-x"}, {"session": "--print"}],
-)
-def test_what_cannot_be_kept_or_could_be_an_option_is_refused(asked: dict[str, str]) -> None:
-    with pytest.raises(InputError):
-        ClaudeAgent().launch(spec_for(**asked))
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("status", "auth"),
-    [
-        ("echo '{\"loggedIn\": true}'", "ok"),
-        ("echo '{\"loggedIn\": false}'; exit 1", "missing"),
-        ("echo '{\"loggedIn\": [1]}'", "unknown"),
-        ("echo unknown command; exit 1", "unknown"),
-    ],
-)
-async def test_it_is_found_with_version_and_login(tmp_path: Path, status: str, auth: str) -> None:
-    program = tmp_path / "claude"
-    program.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "2.1.328 (Claude Code)" && exit\n{status}\n')
-    program.chmod(0o755)
-
-    detected = await ClaudeAgent(Binding(name="claude", command=(str(program),))).detect()
-
-    assert (detected.found, detected.version, detected.auth) == (True, "2.1.328", auth)
-    assert ("claude auth login" in detected.hint) == (auth == "missing")
-
-
-@pytest.mark.anyio
-async def test_the_program_gets_its_prompt_and_its_own_key_and_no_other_variable(tmp_path: Path) -> None:
-    program = tmp_path / "claude"
-    stream = DATA / "claude" / "job.stdout"
-    program.write_text(f"#!/bin/sh\nenv >env.txt\ncat >prompt.txt\ncat '{stream}'\n")
-    program.chmod(0o755)
-    agents = {"claude": ClaudeAgent(Binding(name="claude", command=(str(program),), env_allow=("MINE",)))}
-    environ = {"PATH": os.defpath, "ANTHROPIC_API_KEY": "key-for-claude", "OPENAI_API_KEY": "not-for-it", "MINE": "1"}
-    spec = attempt(tmp_path, agent="claude", prompt="Do it.")
-    told: list[News] = []
-
-    outcome = await LocalExecutor(agents, SystemClock(), environ=environ).run(spec, told.append)
-
-    seen = dict(line.split("=", 1) for line in (spec.workdir / "env.txt").read_text().splitlines() if "=" in line)
-    assert outcome.ok
-    assert tokens(outcome.usage) == (2000, 3000, 0, 250, 0)
-    assert (spec.workdir / "prompt.txt").read_text() == "Do it."
-    assert (seen["ANTHROPIC_API_KEY"], seen["MINE"], seen["CLAUDE_CODE_MAX_RETRIES"]) == ("key-for-claude", "1", "2")
-    assert "OPENAI_API_KEY" not in seen
-    assert "HOME" not in seen
-    assert [one.tool for one in told if one.kind == "tool_started"] == ["Read", "Write", "Edit", "Bash"]
 
 
 def played(case: str) -> Played:
