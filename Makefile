@@ -31,7 +31,8 @@ test: setup ## run the default test suite; ARGS="-k name" narrows it
 crash-all: setup ## kill the orchestrator at every journal entry (minutes)
 	@$(BIN)/pytest -n 2 -m crash_all $(ARGS)
 
-live: setup ## drive the installed agent programs against a scripted model
+live: setup ## install the agents' programs and drive them against a scripted model
+	@$(BIN)/python -m tests.live.install $(if $(UPGRADE),--upgrade)
 	@$(BIN)/pytest -m live_cli $(ARGS)
 
 lint: setup ## ruff: rules and formatting

@@ -1,0 +1,165 @@
+"""What the scripted model does: neutral steps, turned into calls of whatever tools a program offers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+HELLO = "hello from the scripted model\n"
+READY = "DONE. I wrote hello.txt, edited README.md and ran a command."
+
+
+@dataclass(frozen=True)
+class Step:
+    """One answer of the model: a sentence, then at most one action."""
+
+    text: str
+    action: str = ""
+    path: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of one of the program's own tools."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One answer in terms of the program that asked."""
+
+    text: str
+    call: Call | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong: from step ``at`` on, ``times`` times or for ever."""
+
+    kind: str
+    at: int = 0
+    times: int | None = None
+
+
+@dataclass(frozen=True)
+class Said:
+    """One part of a conversation: who is ``user``, ``model`` or ``tool``."""
+
+    who: str
+    text: str
+
+
+# The five-step job; it expects a README.md that holds "old line".
+JOB = (
+    Step("I will read the readme.", "read", "README.md"),
+    Step("Now I write a file.", "write", "hello.txt", {"content": HELLO}),
+    Step("Now I edit the readme.", "edit", "README.md", {"old": "old line", "new": "new line"}),
+    Step("Now I run a shell command.", "shell", more={"command": "echo shell-ran > shell.txt && cat hello.txt"}),
+    Step(READY),
+)
+SCRIPTS: dict[str, tuple[Step, ...]] = {
+    "job": JOB,
+    "text": (Step("I have nothing to do."),),
+    "lie": (Step("DONE. I wrote hello.txt, and all tests pass."),),
+}
+SIDE = Step("A scripted conversation")
+
+_SCRIPT = re.compile(r"\[\[s:([\w-]+)\]\]")
+_RUN = re.compile(r"\[\[run:(.+?)\]\]", re.DOTALL)
+_FAULT = re.compile(r"\[\[fault:(\w+?)(?:@(\d+))?(?:x(\d+))?\]\]")
+# The five programs tell the model where they work; no two in the same words.
+_WORKDIR = re.compile(r"(?:<cwd>|[Ww]orking directory:|Workspace Directories:\*\*\s+-)\s*(/[^\s<]+)")
+
+_TOOLS = {
+    "read": ("Read", "read_file", "read"),
+    "write": ("Write", "write_file", "write"),
+    "edit": ("Edit", "replace", "edit"),
+    "shell": ("Bash", "run_shell_command", "bash", "exec_command", "shell_command", "shell"),
+}
+
+
+def steps_of(conversation: Sequence[Said]) -> tuple[str, tuple[Step, ...], int, str]:
+    """The script that the newest request names, its steps, how many of them are done, and the request's text."""
+    for index in range(len(conversation) - 1, -1, -1):
+        part = conversation[index]
+        if part.who == "user" and (found := _SCRIPT.findall(part.text)):
+            done = sum(1 for later in conversation[index:] if later.who == "tool")
+            return found[-1], _script(found[-1], part.text), done, part.text
+    return "", (SIDE,), 0, ""
+
+
+def fault_of(text: str) -> Fault | None:
+    """What the request's text says that goes wrong."""
+    found = _FAULT.findall(text)
+    if not found:
+        return None
+    kind, at, times = found[-1]
+    return Fault(kind, int(at or 0), int(times) if times else None)
+
+
+def workdir_of(everything: str) -> str:
+    """Where the program says that it works; empty when it does not."""
+    found = _WORKDIR.search(everything)
+    return found[1] if found else ""
+
+
+def turn_of(step: Step, tools: Mapping[str, Mapping[str, Any]], workdir: str) -> Turn:
+    """The step as an answer to a program that offers these tools: their JSON schemas by name."""
+    if not step.action or not tools:
+        return Turn(step.text)
+    name = next((name for name in _TOOLS[step.action] if name in tools), "")
+    if not name:
+        # Codex has a shell and nothing else.
+        step = Step(step.text, "shell", more={"command": _as_command(step, workdir)})
+        name = next(name for name in _TOOLS["shell"] if name in tools)
+    return Turn(step.text, Call(name, _arguments(step, tools[name], workdir)))
+
+
+def _script(name: str, text: str) -> tuple[Step, ...]:
+    if name == "run":
+        commands = _RUN.findall(text)
+        return (*(Step("I run a command.", "shell", more={"command": one}) for one in commands), Step("DONE."))
+    return SCRIPTS[name]
+
+
+def _arguments(step: Step, schema: Mapping[str, Any], workdir: str) -> dict[str, Any]:
+    known: Mapping[str, Any] = schema.get("properties") or {}
+    said: dict[str, Any] = {}
+    for key, kind in known.items():
+        match key:
+            case "file_path" | "filePath" | "absolute_path" | "path":
+                said[key] = str(PurePosixPath(workdir) / step.path)
+            case "content":
+                said[key] = step.more["content"]
+            case "old_string" | "oldString":
+                said[key] = step.more["old"]
+            case "new_string" | "newString":
+                said[key] = step.more["new"]
+            case "edits":
+                said[key] = [{"oldText": step.more["old"], "newText": step.more["new"]}]
+            case "command" | "cmd":
+                command = step.more["command"]
+                said[key] = ["bash", "-lc", command] if kind.get("type") == "array" else command
+            case "description" | "instruction" if step.action in ("shell", "edit"):
+                said[key] = "scripted"
+            case "yield_time_ms":
+                said[key] = 30_000
+    # A shell's folder is where it works anyway, and no tool needs more than one path.
+    return {key: value for key, value in said.items() if step.path or key not in ("path", "file_path", "filePath")}
+
+
+def _as_command(step: Step, workdir: str) -> str:
+    path = PurePosixPath(workdir) / step.path
+    match step.action:
+        case "read":
+            return f"cat '{path}'"
+        case "write":
+            return f"printf '%s' '{step.more['content']}' > '{path}'"
+        case _:
+            return f"sed -i 's/{step.more['old']}/{step.more['new']}/' '{path}'"
