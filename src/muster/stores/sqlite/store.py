@@ -23,6 +23,7 @@ from muster.stores.sqlite.writer import Work, Writer
 
 T = TypeVar("T")
 FOLLOW_BATCH = 1000
+COALESCE_S = 0.01
 
 
 class SqliteStore:
@@ -140,6 +141,8 @@ class SqliteStore:
                 if messages:
                     return messages
             await self._watch.changed(mark)
+            # A busy run commits all the time; one look answers for all commits of this moment.
+            await anyio.sleep(COALESCE_S)
 
     async def last_good(self, run: str) -> int:
         """The ``seq`` of the last entry up to which the hash chain of a run holds; 0 if there is none."""
