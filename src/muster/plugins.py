@@ -13,6 +13,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "claude": "muster.agents.claude:ClaudeAgent",
         "codex": "muster.agents.codex:CodexAgent",
         "command": "muster.agents.command:CommandAgent",
+        "gemini": "muster.agents.gemini:GeminiAgent",
+        "opencode": "muster.agents.opencode:OpenCodeAgent",
         "scripted": "muster.agents.scripted:ScriptedAgent",
     },
 }

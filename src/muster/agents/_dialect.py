@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from muster.agents._program import NETWORK_ENV as NETWORK_ENV
 from muster.agents._program import argument as argument
 from muster.agents._program import detect as detect
@@ -18,6 +20,7 @@ from muster.agents._program import permitted as permitted
 from muster.agents._program import probe as probe
 from muster.agents._program import program as program
 from muster.agents._program import session_for as session_for
+from muster.agents._program import visible as visible
 from muster.model.attempts import Cause, Ending, Failure, Usage
 from muster.ports import Exit
 
@@ -136,6 +139,17 @@ def summed(usages: Iterable[Usage]) -> Usage:
     """All tokens together."""
     each = list(usages)
     return Usage(**{name: sum(getattr(one, name) for one in each) for name in _TOKENS})
+
+
+def plus(one: Usage, other: Usage) -> Usage:
+    """The tokens and the known cost of both together, and the model of the later."""
+    costs = [usage.cost_usd for usage in (one, other) if usage.cost_usd is not None]
+    return replace(
+        summed((one, other)),
+        cost_usd=sum(costs) if costs else None,
+        cost_source="reported" if costs else "none",
+        model=other.model or one.model,
+    )
 
 
 def most(*usages: Usage) -> Usage:

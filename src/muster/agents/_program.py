@@ -62,12 +62,16 @@ def permitted(name: str, spec: AttemptSpec, flags: Mapping[str, tuple[str, ...]]
     return flags[spec.permission]
 
 
+def visible(env_allow: tuple[str, ...]) -> dict[str, str]:
+    """What a program of ours sees of our environment."""
+    allowed = (*_PROBED_WITH, *env_allow)
+    return {name: value for name, value in os.environ.items() if any(fnmatchcase(name, one) for one in allowed)}
+
+
 async def probe(*argv: str, env_allow: tuple[str, ...] = ()) -> Completed | None:
     """Ask a program something quick; None when it is not there or does not answer in time."""
-    allowed = (*_PROBED_WITH, *env_allow)
-    env = {name: value for name, value in os.environ.items() if any(fnmatchcase(name, one) for one in allowed)}
     try:
-        return await run(argv, cwd="/", env=env, timeout_s=_PROBE_S)
+        return await run(argv, cwd="/", env=visible(env_allow), timeout_s=_PROBE_S)
     except EnvironmentProblem:
         return None
 
@@ -83,7 +87,8 @@ async def detect(
 ) -> Detected:
     """Ask a program for its version and, with ``status``, about its login; both at once.
 
-    ``logged_in`` answers True, False, or anything else when it cannot tell.
+    ``logged_in`` answers True, False, or anything else when it cannot tell. A program
+    that has no such command is not asked: ``status`` is empty, and so is the answer.
     """
     path = shutil.which(argv[0])
     if path is None:
@@ -96,8 +101,9 @@ async def detect(
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask, "version", "--version", name=f"version of {argv[0]}")
-        group.start_soon(ask, "login", *status, name=f"login of {argv[0]}")
-    version, asked = answers["version"], answers["login"]
+        if status:
+            group.start_soon(ask, "login", *status, name=f"login of {argv[0]}")
+    version, asked = answers["version"], answers["login"] if status else Completed(code=0, stdout=b"", stderr=b"")
     found = _VERSION.search(version.stdout.decode("utf-8", "replace")) if version else None
     known = logged_in(asked) if asked else None
     auth = "ok" if known is True else "missing" if known is False else "unknown"
