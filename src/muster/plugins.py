@@ -15,6 +15,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "command": "muster.agents.command:CommandAgent",
         "gemini": "muster.agents.gemini:GeminiAgent",
         "opencode": "muster.agents.opencode:OpenCodeAgent",
+        "pi": "muster.agents.pi:PiAgent",
         "scripted": "muster.agents.scripted:ScriptedAgent",
     },
 }

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.agents._logins import gemini_login
 from muster.agents.gemini import GeminiAgent
 from muster.model.attempts import Cause, Ending, Outcome, Usage
 from muster.model.errors import InputError
@@ -306,16 +305,3 @@ def test_nested_retries_and_telemetry_are_off_without_another_home() -> None:
     assert launch.env["GEMINI_TELEMETRY_ENABLED"] == "false"
     assert not {"HOME", "GEMINI_CLI_HOME"} & set(launch.env)
     assert "GEMINI_API_KEY" in launch.env_allow
-
-
-def test_the_login_is_seen_in_the_environment_and_in_files_that_are_not_read(tmp_path: Path) -> None:
-    home = {"HOME": str(tmp_path)}
-    assert gemini_login(home) is False
-    assert gemini_login({**home, "GEMINI_API_KEY": "x"}) is True
-    assert gemini_login({**home, "GOOGLE_GENAI_USE_VERTEXAI": "true", "GEMINI_API_KEY": "x"}) is False
-    assert gemini_login({**home, "GOOGLE_GENAI_USE_VERTEXAI": "true", "GOOGLE_API_KEY": "x"}) is True
-    (tmp_path / ".gemini").mkdir()
-    (tmp_path / ".gemini" / "settings.json").write_text('{"security": {"auth": {"selectedType": "oauth-personal"}}}')
-    assert gemini_login(home) is None
-    (tmp_path / ".gemini" / "oauth_creds.json").write_text('{"access": 1}')
-    assert gemini_login(home) is True

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.agents._logins import opencode_login
 from muster.agents.opencode import OpenCodeAgent
 from muster.model.attempts import Cause, Ending, Outcome, Usage
 from muster.model.errors import InputError
@@ -338,16 +337,3 @@ def test_what_is_not_permitted_is_denied_and_not_asked() -> None:
     assert rules["read"]["edit"] == rules["read"]["bash"] == rules["edit"]["bash"] == "deny"
     assert rules["edit"]["edit"] == rules["full"]["*"] == "allow"
     assert rules["read"]["external_directory"] == rules["edit"]["external_directory"] == "deny"
-
-
-def test_a_login_is_what_the_program_counts(tmp_path: Path) -> None:
-    home = {"HOME": str(tmp_path)}
-
-    assert opencode_login(b"Anthropic oauth\n1 credentials\n", home) is True
-    assert opencode_login(b"0 credentials\n\n1 environment variable\n", home) is True
-    assert opencode_login(b"0 credentials\n", home) is False
-    assert opencode_login(b"", home) is None
-    assert opencode_login(b"0 credentials\n", {**home, "OPENCODE_CONFIG": "x.json"}) is None
-    (tmp_path / ".config" / "opencode").mkdir(parents=True)
-    (tmp_path / ".config" / "opencode" / "opencode.jsonc").write_text('{"provider": {}}')
-    assert opencode_login(b"0 credentials\n", home) is None
