@@ -10,6 +10,7 @@ from muster.model.errors import NotFoundError
 
 BUILT_IN: dict[str, dict[str, str]] = {
     "muster.agents": {
+        "acp": "muster.agents.acp:AcpAgent",
         "claude": "muster.agents.claude:ClaudeAgent",
         "codex": "muster.agents.codex:CodexAgent",
         "command": "muster.agents.command:CommandAgent",
