@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,12 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.agents.gemini import GeminiAgent
+from muster.clock import SystemClock
+from muster.executors.local import LocalExecutor
 from muster.model.attempts import Cause, Ending, Outcome, Usage
 from muster.model.errors import InputError
 from muster.model.policy import RetryPolicy
 from muster.model.retry import is_retryable
 from muster.ports import Binding, Exit, News
 from tests.contracts.agent_contract import AgentContract, spec_for
+from tests.contracts.executor_contract import attempt
 
 DATA = Path(__file__).parents[1] / "data" / "agents" / "gemini"
 MODEL = "gemini-2.5-flash"
@@ -207,6 +212,39 @@ def test_an_error_beside_a_success_is_no_success() -> None:
 
     for lines in (told(INIT, GOOD, bad), told(INIT, bad, GOOD), told(INIT, both), told(INIT, {"type": "result"})):
         assert play(lines)[1].ending is Ending.ERROR
+
+
+def test_the_first_of_two_errors_is_the_reason() -> None:
+    first, second = failed_with("x", "FatalTurnLimitedError"), failed_with("x", "UnauthorizedError")
+
+    _, outcome = play([*first, *second], Exit(code=1))
+
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.LIMIT_TURNS
+
+
+@pytest.mark.anyio
+async def test_an_attempt_gets_its_prompt_and_its_settings_and_the_user_s_key(tmp_path: Path) -> None:
+    program = tmp_path / "gemini"
+    program.write_text(
+        "#!/bin/sh\n"
+        'grep -q \'"maxAttempts": 2\' "$GEMINI_CLI_SYSTEM_DEFAULTS_PATH" || exit 52\n'
+        '[ "$GEMINI_API_KEY" = mine ] && [ -z "$OPENAI_API_KEY" ] || exit 41\n'
+        '[ "$(cat)" = "Do it" ] || exit 42\n'
+        f"cat {shlex.quote(str(DATA / 'job.stdout'))}\n"
+    )
+    program.chmod(0o755)
+    environ = {"PATH": os.defpath, "HOME": str(tmp_path), "GEMINI_API_KEY": "mine", "OPENAI_API_KEY": "other"}
+    agents = {"g": GeminiAgent(Binding(name="g", command=(str(program),)))}
+    told: list[News] = []
+
+    outcome = await LocalExecutor(agents, SystemClock(), environ=environ).run(
+        attempt(tmp_path, agent="g", prompt="Do it"), told.append
+    )
+
+    assert outcome.ok, outcome.failure
+    assert outcome.usage.model == MODEL
+    assert [one.kind for one in told].count("tool_ended") == 4
 
 
 def test_a_session_that_is_gone_leads_to_a_fresh_start() -> None:

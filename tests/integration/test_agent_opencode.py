@@ -219,6 +219,13 @@ def test_an_error_beside_a_success_is_no_success() -> None:
     assert play(told(START, STOP), Exit(code=143))[1].ending is Ending.CANCELLED
 
 
+def test_the_first_of_two_errors_is_the_reason() -> None:
+    _, outcome = play(told(error("ProviderAuthError"), error("MessageAbortedError")), Exit(code=1))
+
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.AUTH
+
+
 def test_a_part_that_is_told_twice_counts_once() -> None:
     lines = lines_of("job")
 

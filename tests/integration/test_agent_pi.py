@@ -138,6 +138,15 @@ def test_a_failure_is_classed_by_its_codes(message: str, cause: Cause) -> None:
         assert result.outcome.ending is Ending.ERROR
 
 
+def test_what_it_tried_again_by_itself_may_get_better() -> None:
+    failed = answer("error", errorMessage="Something was busy")
+    retry = {"type": "auto_retry_start", "attempt": 1, "delayMs": 2000, "errorMessage": "Something was busy"}
+
+    result = played(BEGIN, end(failed, again=True), retry, BEGIN, end(failed), SETTLED)
+
+    assert result.cause == "transport"
+
+
 def test_an_answer_that_had_begun_broke_off_on_the_way() -> None:
     failed = answer("error", errorMessage="Something ended early")
     begun = {"type": "message_start", "message": answer("pending")}

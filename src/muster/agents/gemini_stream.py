@@ -127,7 +127,7 @@ class GeminiParser:
         thrown = _THROWN.findall(said)
         cause = (
             _CLASSES.get(text_of(self._error.get("type")))
-            or cause_in(_inner(message))
+            or cause_in(message)
             or by_exit
             or (_CLASSES[thrown[-1]] if thrown else None)
             or cause_in(said)
@@ -136,11 +136,6 @@ class GeminiParser:
         )
         shown = dialect.short(message) or "The model's answer broke off or could not be used."
         return Failure(cause=cause, message=shown, retry_after_s=retry_after_in(message))
-
-
-def _inner(message: str) -> str:
-    """What the provider said, out of the CLI's own `[API Error: …]`."""
-    return message.partition("[API Error: ")[2] or message
 
 
 def _used(stats: dict[str, Any], before: Usage) -> Usage:

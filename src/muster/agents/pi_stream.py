@@ -69,7 +69,7 @@ class PiParser:
                 again = told.get("willRetry") is True
                 self._last, self._settled = (answers[-1] if answers and not again else None), False
             case "agent_settled":
-                self._settled = self._last is not None
+                self._settled = True
                 if self._last is not None:
                     text = dialect.short(text_of(self._last.get("errorMessage")))
                     yield News(kind="result", ok=_reason(self._last) in _ENDED_WELL, text=text)
