@@ -323,6 +323,7 @@ class Effects:
             model=model or policy.models.get(agent_name(entry), ""),
             effort=effort,
             permission=policy.permissions.get(agent_name(entry), "edit") if _writes(task) else "read",
+            max_cost_usd=task.max_cost.usd if task.max_cost is not None else None,
             env=env,
             env_allow=policy.env_allow,
             timeout_s=task.timeout_s,
