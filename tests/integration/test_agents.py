@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from muster.agents.command import CommandAgent
+from muster.agents.opencode import OpenCodeAgent
 from muster.agents.scripted import ScriptedAgent
 from muster.clock import SystemClock
 from muster.executors.local import LocalExecutor
 from muster.model.attempts import Cause, Ending, Outcome, Usage
-from muster.ports import AttemptSpec, News
+from muster.ports import AttemptSpec, Binding, News
 from muster.process import run_now
 from tests.contracts.agent_contract import AgentContract
 from tests.contracts.executor_contract import attempt
@@ -118,3 +119,19 @@ async def test_each_attempt_can_have_its_own_steps(tmp_path: Path) -> None:
     assert not first.ok
     assert second.ok
     assert "fine" in [one.text for one in told]
+
+
+@pytest.mark.anyio
+async def test_a_program_that_loops_for_ever_is_ended_long_before_its_time_is_up(tmp_path: Path) -> None:
+    """OpenCode repeats an empty step without end when its stream is cut; the captured loop is written by a stand-in."""
+    captured = Path(__file__).parents[1] / "data/agents/opencode/drop.stdout"
+    endless = f"cat {captured}; exec sleep 300"
+    agent = OpenCodeAgent(Binding(name="opencode", command=("/bin/sh", "-c", endless, "opencode")))
+    spec = attempt(tmp_path, agent="opencode", prompt="do it", timeout_s=200.0)
+
+    outcome = await LocalExecutor({"opencode": agent}, SystemClock()).run(spec, lambda _: None)
+
+    assert outcome.ending is Ending.ERROR
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.AGENT_BUG
+    assert outcome.duration_ms < 100_000

@@ -17,7 +17,7 @@ from muster.executors.scratch import remove_scratch, scratch_path
 from muster.executors.seats import Seats
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
-from muster.executors.watch import Watch, teller
+from muster.executors.watch import Teller, Watch
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
 from muster.model.errors import EnvironmentProblem, MusterError
 from muster.model.redaction import Redactor, secret_values
@@ -221,8 +221,10 @@ class LocalExecutor:
 
 
 def _watch(folder: Folder, timeout_s: float, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell) -> Watch:
-    reader = Tail(folder.readable, teller(parser, redactor, tell)) if launch.reads_output else None
-    return Watch(folder, timeout_s, reader)
+    if not launch.reads_output:
+        return Watch(folder, timeout_s, None)
+    teller = Teller(parser, redactor, tell)
+    return Watch(folder, timeout_s, Tail(folder.readable, teller), teller)
 
 
 def _cannot_run(program: str, workdir: Path, path: str) -> Failure | None:

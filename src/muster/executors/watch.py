@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import anyio
 import anyio.lowlevel
 import msgspec
@@ -23,7 +21,8 @@ _LONGEST_TEXT = 64 * 1024
 class Watch:
     """Sees one attempt through; afterwards it knows whether a limit ended it."""
 
-    def __init__(self, folder: Folder, timeout_s: float, reader: Tail | None) -> None:
+    def __init__(self, folder: Folder, timeout_s: float, reader: Tail | None, teller: Teller | None = None) -> None:
+        self._teller = teller
         self._folder = folder
         self._timeout_s = timeout_s
         self._reader = reader
@@ -50,6 +49,8 @@ class Watch:
             if self._folder.too_big():
                 self.flooded = True
                 scope.cancel()
+            if self._teller and self._teller.stop:
+                scope.cancel()
             await anyio.sleep(every_s)
 
     async def catch_up(self) -> None:
@@ -64,18 +65,28 @@ class Watch:
             self._reader.close()
 
 
-def teller(parser: Parser, redactor: Redactor, tell: Tell) -> Callable[[bytes], None]:
-    """Feed lines to the parser and tell what it makes of them, without secrets and not too long."""
+class Teller:
+    """Feeds lines to the parser and tells what it makes of them, without secrets and not too long.
 
-    def on_line(line: bytes) -> None:
+    ``stop`` is set when the dialect sees that its program will not come to an
+    end by itself: news with ``stop`` in its data.
+    """
+
+    def __init__(self, parser: Parser, redactor: Redactor, tell: Tell) -> None:
+        self._parser = parser
+        self._redactor = redactor
+        self._tell = tell
+        self.stop = False
+
+    def __call__(self, line: bytes) -> None:
+        """Take one line."""
         try:
-            told = tuple(parser.feed(line))
+            told = tuple(self._parser.feed(line))
         except Exception as problem:  # a dialect from another package must not end the run
             told = (News(kind="notice", ok=False, text=f"A line could not be read: {problem!r}"),)
         for news in told:
-            tell(_clean(news, redactor))
-
-    return on_line
+            self.stop = self.stop or "stop" in news.data
+            self._tell(_clean(news, self._redactor))
 
 
 def _clean(news: News, redactor: Redactor) -> News:
