@@ -27,10 +27,10 @@ from muster.engine.journal import Journal
 from muster.engine.ownership import begin, resume
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
-from muster.model.errors import MusterError, RefusedError
+from muster.model.errors import EnvironmentProblem, MusterError, RefusedError
 from muster.model.ids import new_id
 from muster.model.messages import Message
-from muster.model.plan import Plan
+from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
@@ -126,7 +126,9 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     run = new_id(kit.clock.now(), SystemRandom())
     workspace = _workspace(kit, repository, run, policy)
     start_tree = await workspace.tree_of(snapshot.commit)
-    tasks = settle_tasks(plan.tasks, policy, agents(kit.resolved.settings.agents), kit.folder(run))
+    able = agents(kit.resolved.settings.agents)
+    tasks = settle_tasks(plan.tasks, policy, able, kit.folder(run))
+    await _find_agents(tasks, able)
     policy = with_models(policy, tasks, kit.resolved.settings.agents)
     accepted = accept(plan, policy, snapshot, start_tree)
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
@@ -139,7 +141,9 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
-    settled = settle_tasks(tasks, policy, agents(kit.resolved.settings.agents), kit.folder(run))
+    able = agents(kit.resolved.settings.agents)
+    settled = settle_tasks(tasks, policy, able, kit.folder(run))
+    await _find_agents(settled, able)
     accepted = replace(accepted, policy=with_models(policy, settled, kit.resolved.settings.agents))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
 
@@ -231,6 +235,23 @@ async def prepare_repository(folder: Path) -> None:
     """Check that ``folder`` is in a usable repository and keep our own folders out of git."""
     repository = await Repository.discover(folder)
     await repository.make_state_folders()
+
+
+async def _find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
+    """Make sure that the program of every agent in the plan is there, before anything starts."""
+
+    async def look(name: str) -> None:
+        found = await able[name].detect()
+        if not found.found:
+            missing[name] = found.hint
+
+    missing: dict[str, str] = {}
+    wanted = {task.agent.partition(":")[0] for task in tasks if not task.is_command}
+    async with anyio.create_task_group() as group:
+        for name in wanted:
+            group.start_soon(look, name)
+    for name in sorted(missing):
+        raise EnvironmentProblem(f"The agent {name!r} of this plan cannot be started here.", hint=missing[name])
 
 
 async def _obey_signals(kit: Kit, actor: Actor) -> None:

@@ -187,3 +187,15 @@ def test_a_store_that_cannot_be_used_is_refused_and_left_as_it_is(
         assert "muster.db" in said(ran)
     assert store.read_bytes() == before
     assert sorted(path.name for path in store.parent.iterdir() if path.is_file()) == ["muster.db"]
+
+
+def test_an_agent_whose_program_is_missing_is_said_before_anything_starts(site: Site) -> None:
+    config = site.root / "config"
+    site.write({"muster/config.toml": '[agents.kimi]\ndialect = "acp"\ncommand = ["no-such-program-9f2"]\n'}, at=config)
+    site.write({"plan.md": YAML % "id: one\nagent: kimi\nprompt: Do it."})
+
+    ran = site.muster("run", "--plan", "plan.md", "--json", env={"XDG_CONFIG_HOME": str(config)})
+
+    assert ran.code == 8, ran
+    assert "'kimi'" in said(ran)
+    assert site.muster("ls", "--json").json["runs"] == []
