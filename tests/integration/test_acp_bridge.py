@@ -152,7 +152,7 @@ async def test_a_request_that_names_only_a_known_tool_call_is_judged_by_what_is_
         (
             "edit",
             [
-                ("write", {"path": "/etc/muster-was-here", "content": "x"}, "is not inside"),
+                ("write", {"path": "{work}2/x.txt", "content": "x"}, "is not inside"),
                 ("write", {"path": "{work}/../outside.txt", "content": "x"}, "is not inside"),
                 ("write", {"path": "{work}/link/x.txt", "content": "x"}, "is not inside"),
                 ("write", {"path": "{work}/loop", "content": "x"}, "is not inside"),
@@ -252,6 +252,7 @@ async def test_how_a_turn_ends_is_what_the_attempt_says(
     seen = await run(tmp_path, *steps, words=words)
 
     assert (seen.outcome.ending, seen.cause) == (ending, cause)
+    assert (seen.outcome.exit_code == 0) == (ending in (Ending.OK, Ending.INCOMPLETE))
     assert said in (seen.outcome.failure.message if seen.outcome.failure else "")
 
 
@@ -321,7 +322,8 @@ async def test_an_earlier_session_is_gone_on_with_where_that_is_possible(
 
 @pytest.mark.anyio
 async def test_a_cancelled_turn_is_cancelled_in_the_protocol_first(tmp_path: Path) -> None:
-    spec = wanted(tmp_path, {"say": "waiting"}, {"hang": True}, grace_s=20.0)
+    asks_too_late = {"hang": {"toolCallId": "t", "kind": "edit"}}
+    spec = wanted(tmp_path, {"say": "waiting"}, asks_too_late, grace_s=20.0)
 
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
@@ -332,7 +334,18 @@ async def test_a_cancelled_turn_is_cancelled_in_the_protocol_first(tmp_path: Pat
     assert not list_marked(spec.id)
     received = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert {"method": "session/cancel", "params": {"sessionId": "s-1"}, "jsonrpc": "2.0"} in received
-    assert b'"cancelled"' in written(spec)
+    assert {"outcome": "cancelled"} in [one["result"]["outcome"] for one in received if "result" in one]
+    assert b'"decision": "reject"' in written(spec)
+    assert b'"stopReason": "cancelled"' in written(spec)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("words", [("clingy",), ("clingy", "stubborn")])
+async def test_an_agent_that_stays_after_its_turn_is_sent_away(tmp_path: Path, words: tuple[str, ...]) -> None:
+    seen = await run(tmp_path, {"say": "done"}, words=words)
+
+    assert seen.outcome.ok
+    assert seen.outcome.swept == ()
 
 
 @pytest.mark.anyio

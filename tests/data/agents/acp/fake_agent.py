@@ -44,6 +44,8 @@ def receive() -> dict[str, Any]:
     line = sys.stdin.readline()
     if not line:
         note({"eof": True})
+        while "clingy" in WORDS:
+            time.sleep(60)
         sys.exit(0)
     frame: dict[str, Any] = json.loads(line)
     note(frame)
@@ -117,6 +119,7 @@ def play(steps: list[dict[str, Any]], prompt_id: object) -> None:
             case "hang":
                 while receive().get("method") != "session/cancel":
                     pass
+                ask(given)
                 stop = "cancelled"
             case "deaf":
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
