@@ -1,13 +1,20 @@
-"""What the live tests share: a scripted model, and one agent's program after the other."""
+"""What the live tests share: a scripted model, one agent's program after the other, and a person who runs Muster."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.journeys import site as journeys
+from tests.journeys.site import Site
 from tests.live.model_server import ModelServer
 from tests.live.programs import CLIS, Cli
+
+# A program with its own retries and waits takes longer than a command in a journey.
+PATIENCE_S = 150.0
 
 
 @pytest.fixture
@@ -23,3 +30,22 @@ def cli(request: pytest.FixtureRequest) -> Cli:
     chosen = CLIS[request.param]
     chosen.program()
     return chosen
+
+
+@pytest.fixture
+def site(cli: Cli, model: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A repository and an operator who bound the agent in their own settings; no process may be left at the end."""
+    monkeypatch.setattr(journeys, "PATIENCE_S", PATIENCE_S)
+    site = Site.create(tmp_path, {"README.md": "# demo\nold line\nthird\n"})
+    site.env.update(cli.settle(site.home, model.url))
+    settings = {"permission": "full", "command": list(cli.command), "env_allow": list(cli.env_allow)}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items() if value]
+    config = site.home / ".config" / "muster" / "config.toml"
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.write_text("\n".join([f"[agents.{cli.name}]", *lines, ""]))
+    try:
+        yield site
+        left = site.left()
+    finally:
+        site.close()
+    assert left == {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -17,9 +17,10 @@ MODEL = "scripted-1"
 
 @dataclass(frozen=True)
 class Cli:
-    """One program: how a person starts it, what it reads at home, and what it must find in its environment.
+    """One program: how a person starts it by hand, what it reads at home, and what it must find in its environment.
 
-    ``model`` is what its ``--model`` takes and ``reported`` what the model is called on the wire.
+    ``model`` is what its ``--model`` takes and ``reported`` what it says that it used. ``quiet`` is what a person
+    sets by hand and Muster by itself. ``command`` and ``env_allow`` are how an operator binds it.
     """
 
     name: str
@@ -28,7 +29,12 @@ class Cli:
     argv: tuple[str, ...]
     env: Callable[[str], dict[str, str]]
     files: Callable[[str], dict[str, str]]
-    reported: str = MODEL
+    quiet: Mapping[str, str] = field(default_factory=dict)
+    reported: str = ""
+    reports_cost: bool = False
+    tells_usage_of_failures: bool = True
+    command: tuple[str, ...] = ()
+    env_allow: tuple[str, ...] = ()
 
     def program(self) -> Program:
         """The installed program; without it, the test is skipped and says why."""
@@ -52,7 +58,7 @@ def _nothing(_: str) -> dict[str, str]:
 
 
 def _codex(url: str) -> dict[str, str]:
-    provider = {"name": "scripted", "base_url": f"{url}/v1", "env_key": "OPENAI_API_KEY", "wire_api": "responses"}
+    provider = {"name": "scripted", "base_url": f"{url}/v1", "env_key": "SCRIPTED_API_KEY", "wire_api": "responses"}
     lines = [f"{key} = {json.dumps(value)}" for key, value in provider.items()]
     head = ['model_provider = "scripted"', f'model = "{MODEL}"', "check_for_update_on_startup = false"]
     return {".codex/config.toml": "\n".join([*head, "[model_providers.scripted]", *lines, ""])}
@@ -69,7 +75,7 @@ def _opencode(url: str) -> dict[str, str]:
     provider = {
         "npm": "@ai-sdk/openai-compatible",
         "name": "scripted",
-        "options": {"baseURL": f"{url}/v1", "apiKey": "{env:OPENAI_API_KEY}"},
+        "options": {"baseURL": f"{url}/v1", "apiKey": "{env:SCRIPTED_API_KEY}"},
         "models": {MODEL: model},
     }
     return {".config/opencode/opencode.json": json.dumps({"provider": {"scripted": provider}})}
@@ -78,7 +84,7 @@ def _opencode(url: str) -> dict[str, str]:
 def _pi(url: str) -> dict[str, str]:
     prices = {"input": 3, "output": 15, "cacheRead": 0.3, "cacheWrite": 0}
     model = {"id": MODEL, "name": MODEL, "cost": prices, "contextWindow": 200_000, "maxTokens": 8_000}
-    provider = {"baseUrl": f"{url}/v1", "api": "openai-completions", "apiKey": "$OPENAI_API_KEY", "models": [model]}
+    provider = {"baseUrl": f"{url}/v1", "api": "openai-completions", "apiKey": "$SCRIPTED_API_KEY", "models": [model]}
     return {".pi/agent/models.json": json.dumps({"providers": {"scripted": provider}})}
 
 
@@ -89,17 +95,13 @@ CLIS: Mapping[str, Cli] = {
             name="claude",
             wire="anthropic",
             model="sonnet",
-            argv=(*("claude", "-p", "--output-format", "stream-json", "--verbose"), "--dangerously-skip-permissions"),
+            argv=("claude", "-p", "--output-format", "stream-json", "--verbose", "--dangerously-skip-permissions"),
             # As root it wants to be told that nothing here can be harmed.
-            env=lambda url: {
-                "ANTHROPIC_BASE_URL": url,
-                "ANTHROPIC_API_KEY": KEY,
-                "IS_SANDBOX": "1",
-                "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-                "DISABLE_AUTOUPDATER": "1",
-            },
+            env=lambda url: {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": KEY, "IS_SANDBOX": "1"},
             files=_nothing,
+            quiet={"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"},
             reported="claude-sonnet-",
+            reports_cost=True,
         ),
         Cli(
             name="codex",
@@ -113,21 +115,20 @@ CLIS: Mapping[str, Cli] = {
                 "--dangerously-bypass-approvals-and-sandbox",
                 "--skip-git-repo-check",
             ),
-            env=lambda _: {"OPENAI_API_KEY": KEY},
+            env=lambda _: {"SCRIPTED_API_KEY": KEY},
             files=_codex,
+            command=("codex", "-c", "model_provider=scripted"),
+            env_allow=("SCRIPTED_API_KEY",),
+            tells_usage_of_failures=False,
         ),
         Cli(
             name="gemini",
             wire="gemini",
             model="gemini-2.5-flash",
             argv=("gemini", "-o", "stream-json", "--yolo", "--skip-trust"),
-            env=lambda url: {
-                "GEMINI_API_KEY": KEY,
-                "GOOGLE_GEMINI_BASE_URL": url,
-                "GEMINI_CLI_NO_RELAUNCH": "true",
-                "GEMINI_TELEMETRY_ENABLED": "false",
-            },
+            env=lambda url: {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": url},
             files=_gemini,
+            quiet={"GEMINI_CLI_NO_RELAUNCH": "true", "GEMINI_TELEMETRY_ENABLED": "false"},
             reported="gemini-2.5-flash",
         ),
         Cli(
@@ -135,22 +136,26 @@ CLIS: Mapping[str, Cli] = {
             wire="chat",
             model=f"scripted/{MODEL}",
             argv=("opencode", "run", "--format", "json", "--auto"),
-            env=lambda _: {
-                "OPENAI_API_KEY": KEY,
+            env=lambda _: {"SCRIPTED_API_KEY": KEY},
+            files=_opencode,
+            quiet={
                 "OPENCODE_DISABLE_AUTOUPDATE": "1",
                 "OPENCODE_DISABLE_MODELS_FETCH": "1",
                 "OPENCODE_DISABLE_SHARE": "1",
                 "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
             },
-            files=_opencode,
+            reports_cost=True,
         ),
         Cli(
             name="pi",
             wire="chat",
             model=f"scripted/{MODEL}",
             argv=("pi", "--mode", "json", "-p"),
-            env=lambda _: {"OPENAI_API_KEY": KEY, "PI_OFFLINE": "1", "PI_TELEMETRY": "0"},
+            env=lambda _: {"SCRIPTED_API_KEY": KEY},
             files=_pi,
+            quiet={"PI_OFFLINE": "1", "PI_TELEMETRY": "0"},
+            reported=MODEL,
+            reports_cost=True,
         ),
     )
 }

@@ -17,7 +17,7 @@ PATIENCE_S = 100
 
 def by_hand(cli: Cli, model: ModelServer, tmp_path: Path, prompt: str) -> subprocess.CompletedProcess[bytes]:
     """Start the program in a new repository with the prompt on its standard input."""
-    env = cli.settle(tmp_path / "home", model.url)
+    env = {**cli.settle(tmp_path / "home", model.url), **cli.quiet}
     repo = tmp_path / "repo"
     repo.mkdir()
     subprocess.run(["git", "init", "-q", str(repo)], check=True, env=env)
@@ -50,4 +50,5 @@ def test_a_program_does_the_five_step_job(cli: Cli, model: ModelServer, tmp_path
     assert [one.step for one in asked] == list(range(len(JOB)))
     assert {one.wire for one in asked} == {cli.wire}
     assert {one.workdir for one in asked} == {str(repo)}
-    assert all(cli.reported in one.model for one in asked)
+    assert all(one.model in cli.model or cli.model in one.model for one in asked)
+    assert model.unknown == []
