@@ -65,6 +65,8 @@ JOB = (
 )
 SCRIPTS: dict[str, tuple[Step, ...]] = {
     "job": JOB,
+    # The job without the shell, which an agent with permission "edit" may not have.
+    "files": (*JOB[:3], Step("DONE. I wrote hello.txt and edited README.md.")),
     "text": (Step("I have nothing to do."),),
     "lie": (Step("DONE. I wrote hello.txt, and all tests pass."),),
 }
@@ -72,6 +74,7 @@ SIDE = Step("A scripted conversation")
 
 _SCRIPT = re.compile(r"\[\[s:([\w-]+)\]\]")
 _RUN = re.compile(r"\[\[run:(.+?)\]\]", re.DOTALL)
+_PATH = re.compile(r"\[\[path:(.+?)\]\]")
 _FAULT = re.compile(r"\[\[fault:(\w+?)(?:@(\d+))?(?:x(\d+))?\]\]")
 # The five programs tell the model where they work; no two in the same words.
 _WORKDIR = re.compile(r"(?:<cwd>|[Ww]orking directory:|Workspace Directories:\*\*\s+-)\s*(/[^\s<]+)")
@@ -116,8 +119,12 @@ def turn_of(step: Step, tools: Mapping[str, Mapping[str, Any]], workdir: str) ->
     name = next((name for name in _TOOLS[step.action] if name in tools), "")
     if not name:
         # Codex has a shell and nothing else.
-        step = Step(step.text, "shell", more={"command": _as_command(step, workdir)})
-        name = next(name for name in _TOOLS["shell"] if name in tools)
+        step = (
+            step if step.action == "shell" else Step(step.text, "shell", more={"command": _as_command(step, workdir)})
+        )
+        name = next((name for name in _TOOLS["shell"] if name in tools), "")
+    if not name:
+        return Turn("I have no tool for this.")
     return Turn(step.text, Call(name, _arguments(step, tools[name], workdir)))
 
 
@@ -125,6 +132,11 @@ def _script(name: str, text: str) -> tuple[Step, ...]:
     if name == "run":
         commands = _RUN.findall(text)
         return (*(Step("I run a command.", "shell", more={"command": one}) for one in commands), Step("DONE."))
+    if name == "outside":
+        return (
+            *(Step("I write there.", "write", one, {"content": HELLO}) for one in _PATH.findall(text)),
+            Step("DONE."),
+        )
     return SCRIPTS[name]
 
 
@@ -157,6 +169,8 @@ def _arguments(step: Step, schema: Mapping[str, Any], workdir: str) -> dict[str,
 def _as_command(step: Step, workdir: str) -> str:
     path = PurePosixPath(workdir) / step.path
     match step.action:
+        case "shell":
+            return step.more["command"]
         case "read":
             return f"cat '{path}'"
         case "write":

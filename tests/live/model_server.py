@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.live.model_script import SIDE, Fault, Step, fault_of, steps_of, turn_of, workdir_of
-from tests.live.model_wires import INPUT, RETRY_AFTER_S, Anthropic, Chat, Gemini, Json, Responses, Wire
+from tests.live.model_wires import INPUT, KEY, RETRY_AFTER_S, Anthropic, Chat, Gemini, Json, Responses, Wire
 
 _GEMINI = re.compile(r".*/models/([^/:]+):(streamGenerateContent|generateContent|countTokens)")
 _REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
@@ -122,6 +122,8 @@ class ModelServer:
                 self.unknown.append(f"{request.method} {path}")
                 return await _send(writer, 404, {"error": {"message": f"There is no {path} here."}})
         asked, step, fault = self._decide(wire, request, model)
+        if not any(KEY in request.headers.get(name, "") for name in ("authorization", "x-api-key", "x-goog-api-key")):
+            return await _send(writer, 401, wire.error(401, model))
         self.asked.append(asked)
         self.was_asked.set()
         match fault.kind if fault else "":

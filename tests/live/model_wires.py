@@ -9,6 +9,8 @@ from uuid import uuid4
 
 from tests.live.model_script import Said, Turn
 
+# The one key that is taken; not a secret.
+KEY = "dummy-key-for-the-scripted-model"
 # What each answer claims to have cost: input with the cached part in it, output with the reasoning in it.
 INPUT, CACHED, OUTPUT, REASONING = 1000, 600, 50, 10
 RETRY_AFTER_S = 1

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.live.install import Program, look, search_path
+from tests.live.model_wires import CACHED, INPUT, KEY, OUTPUT, REASONING
 
-KEY = "dummy-key-for-the-scripted-model"
 MODEL = "scripted-1"
 
 
@@ -20,25 +20,40 @@ class Cli:
     """One program: how a person starts it by hand, what it reads at home, and what it must find in its environment.
 
     ``model`` is what its ``--model`` takes and ``reported`` what it says that it used. ``quiet`` is what a person
-    sets by hand and Muster by itself. ``command`` and ``env_allow`` are how an operator binds it.
+    sets by hand and Muster by itself. ``answer`` is what it tells of one answer: input without cache, cached input
+    and output. ``patience_s`` is how long its own retries may take. ``dialect``, ``command`` and ``env_allow`` are
+    how an operator binds it.
     """
 
     name: str
     wire: str
     model: str
-    argv: tuple[str, ...]
     env: Callable[[str], dict[str, str]]
     files: Callable[[str], dict[str, str]]
+    argv: tuple[str, ...] = ()
     quiet: Mapping[str, str] = field(default_factory=dict)
     reported: str = ""
     reports_cost: bool = False
+    answer: tuple[int, int, int] = (INPUT - CACHED, CACHED, OUTPUT)
+    counts_every_answer: bool = True
     tells_usage_of_failures: bool = True
+    has_efforts: bool = False
+    resumes: bool = True
+    patience_s: float = 45.0
+    installed: str = ""
+    dialect: str = ""
     command: tuple[str, ...] = ()
     env_allow: tuple[str, ...] = ()
 
+    def used(self, answers: int) -> tuple[int, int, int]:
+        """What it tells of so many answers of the model."""
+        fresh, cached, output = self.answer
+        number = answers if self.counts_every_answer else 1
+        return fresh * number, cached * number, output * number
+
     def program(self) -> Program:
         """The installed program; without it, the test is skipped and says why."""
-        program = look(self.name)
+        program = look(self.installed or self.name)
         if program.problem:
             pytest.skip(f"{self.name}: {program.problem}")
         return program
@@ -102,6 +117,7 @@ CLIS: Mapping[str, Cli] = {
             quiet={"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1"},
             reported="claude-sonnet-",
             reports_cost=True,
+            has_efforts=True,
         ),
         Cli(
             name="codex",
@@ -120,6 +136,7 @@ CLIS: Mapping[str, Cli] = {
             command=("codex", "-c", "model_provider=scripted"),
             env_allow=("SCRIPTED_API_KEY",),
             tells_usage_of_failures=False,
+            has_efforts=True,
         ),
         Cli(
             name="gemini",
@@ -145,6 +162,8 @@ CLIS: Mapping[str, Cli] = {
                 "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
             },
             reports_cost=True,
+            # Its retries of a server that fails take 74 s.
+            patience_s=100.0,
         ),
         Cli(
             name="pi",
@@ -156,6 +175,37 @@ CLIS: Mapping[str, Cli] = {
             quiet={"PI_OFFLINE": "1", "PI_TELEMETRY": "0"},
             reported=MODEL,
             reports_cost=True,
+        ),
+        Cli(
+            name="gemini-acp",
+            installed="gemini",
+            dialect="acp",
+            wire="gemini",
+            model="gemini-2.5-pro",
+            env=lambda url: {"GEMINI_API_KEY": KEY, "GOOGLE_GEMINI_BASE_URL": url},
+            files=_gemini,
+            command=("gemini", "--acp"),
+            env_allow=("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
+            # Over ACP it tells neither the cached part nor the thoughts, and finds no earlier session.
+            answer=(INPUT, 0, OUTPUT - REASONING),
+            tells_usage_of_failures=False,
+            resumes=False,
+        ),
+        Cli(
+            name="opencode-acp",
+            installed="opencode",
+            dialect="acp",
+            wire="chat",
+            model=f"scripted/{MODEL}",
+            env=lambda _: {"SCRIPTED_API_KEY": KEY, "OPENCODE_DISABLE_MODELS_FETCH": "1"},
+            files=_opencode,
+            command=("opencode", "acp"),
+            env_allow=("SCRIPTED_API_KEY", "OPENCODE_DISABLE_MODELS_FETCH"),
+            reports_cost=True,
+            # Over ACP it tells the tokens of the last answer only.
+            counts_every_answer=False,
+            tells_usage_of_failures=False,
+            patience_s=100.0,
         ),
     )
 }

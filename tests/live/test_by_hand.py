@@ -9,10 +9,18 @@ import pytest
 
 from tests.live.model_script import HELLO, JOB
 from tests.live.model_server import ModelServer
-from tests.live.programs import Cli
+from tests.live.programs import CLIS, Cli
 
 pytestmark = [pytest.mark.live_cli, pytest.mark.timeout(120)]
 PATIENCE_S = 100
+
+
+@pytest.fixture(params=sorted(name for name, cli in CLIS.items() if cli.argv))
+def cli(request: pytest.FixtureRequest) -> Cli:
+    """Each program that a person can start without a peer that speaks its protocol."""
+    chosen = CLIS[request.param]
+    chosen.program()
+    return chosen
 
 
 def by_hand(cli: Cli, model: ModelServer, tmp_path: Path, prompt: str) -> subprocess.CompletedProcess[bytes]:

@@ -1,0 +1,91 @@
+"""What agents may do, with which model and effort, and what they say without a key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from muster.model.attempts import Ending
+from muster.model.policy import RetryPolicy
+from muster.model.retry import is_retryable
+from tests.live.model_script import HELLO
+from tests.live.model_server import ModelServer
+from tests.live.programs import KEY, Cli
+from tests.live.stand import README, Stand
+
+pytestmark = [pytest.mark.live_cli, pytest.mark.anyio, pytest.mark.timeout(120)]
+
+
+async def test_with_permission_edit_files_are_written_unattended(stand: Stand) -> None:
+    outcome = await stand.play("do the scripted thing [[s:files]]", permission="edit", timeout_s=60.0)
+
+    assert outcome.ending is Ending.OK, outcome
+    assert (stand.repo / "hello.txt").read_text() == HELLO
+    assert (stand.repo / "README.md").read_text() == README.replace("old", "new")
+
+
+async def test_with_permission_edit_nothing_is_written_outside_of_the_worktree(stand: Stand, tmp_path: Path) -> None:
+    if stand.cli.name == "pi":
+        pytest.skip("pi has no sandbox: what may write may write everywhere")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+
+    await stand.play(f"[[s:outside]] [[path:{outside}/hello.txt]]", permission="edit", timeout_s=60.0)
+
+    assert list(outside.iterdir()) == []
+    assert stand.model.of("outside")
+
+
+async def test_with_permission_read_nothing_is_changed_and_nobody_is_waited_for(stand: Stand) -> None:
+    if stand.cli.name == "opencode-acp":
+        pytest.skip("OpenCode asks nobody before it runs a command; the audit finds what it wrote")
+    outcome = await stand.play("do the scripted thing [[s:job]]", permission="read", timeout_s=60.0)
+
+    assert outcome.ending is not Ending.TIMEOUT
+    assert (stand.repo / "README.md").read_text() == README
+    assert sorted(path.name for path in stand.repo.iterdir()) == [".git", "README.md"]
+    assert stand.model.of("job")
+
+
+async def test_an_effort_reaches_the_model(stand: Stand) -> None:
+    if not stand.cli.has_efforts:
+        pytest.skip("to this program the scripted model has no efforts")
+
+    outcome = await stand.play("[[s:text]]", effort="high")
+
+    assert outcome.ending is Ending.OK, outcome
+    (asked,) = stand.model.of("text")
+    said = asked.body.get("reasoning") or asked.body.get("output_config")
+    assert said is not None
+    assert said["effort"] == "high"
+
+
+async def test_a_program_without_a_key_is_never_ok_and_not_tried_again(
+    cli: Cli, model: ModelServer, tmp_path: Path
+) -> None:
+    keys = tuple(name for name, value in cli.env(model.url).items() if value == KEY)
+    stand = Stand(cli, model, tmp_path, without=keys)
+
+    outcome = await stand.play("do the scripted thing [[s:job]]", timeout_s=60.0)
+
+    assert outcome.failure is not None, outcome
+    assert not is_retryable(RetryPolicy(), outcome.failure) or cli.dialect == "acp", outcome
+    assert (stand.repo / "README.md").read_text() == README
+
+
+async def test_a_program_is_found_with_its_version(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in stand.cli.settle(stand.root / "home", stand.model.url).items():
+        monkeypatch.setenv(name, value)
+
+    detected = await stand.agent.detect()
+
+    assert detected.found
+    if stand.cli.dialect == "acp":
+        return
+    assert detected.version in stand.cli.program().version
+    assert detected.version
+    # Codex knows of its own logins only, and not that another provider has a key of its own.
+    assert detected.auth in ("ok", "unknown") or stand.cli.name == "codex"
+    assert KEY not in json.dumps([detected.path, detected.hint])
