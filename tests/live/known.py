@@ -10,8 +10,6 @@ _NOT_FOUND = (
     "Gemini CLI takes a file for new only when the answer to fs/read_text_file says 'Resource not found' or "
     "'does not exist', so over ACP it cannot create one"
 )
-_REQUESTED_MODEL = "task.attempt_started names the model of the profile also where the task names its own"
-
 _FAILS = "test_a_provider_that_fails_for_ever_is_never_ok_and_named"
 _BREAKS = "test_a_job_that_breaks_off_in_the_middle_is_not_ok_though_files_were_written"
 
@@ -25,10 +23,6 @@ KNOWN = {
     f"{_BREAKS}[gemini-acp-500]": _NOT_FOUND,
     "test_with_permission_edit_files_are_written_unattended[gemini-acp]": _NOT_FOUND,
     "test_a_job_is_merged_and_the_journal_says_what_it_took[gemini-acp]": _NOT_FOUND,
-    **{
-        f"test_the_model_that_a_task_names_is_written_down[{name}]": _REQUESTED_MODEL
-        for name in ("claude", "codex", "gemini", "gemini-acp", "opencode", "opencode-acp", "pi")
-    },
 }
 # Not worth waiting for while it is known to fail.
 NOT_RUN = {"test_a_provider_that_comes_back_is_tried_again_and_the_job_is_merged[gemini]"}

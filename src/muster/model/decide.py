@@ -193,12 +193,13 @@ def _starts(state: RunState, now: datetime) -> list[ev.Event]:
 def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
     task = entry.task
     agent = "command" if task.is_command else task.agent
+    named = task.agent.partition(":")[2].partition("@")[0]
     return ev.AttemptStarted(
         task=task.id,
         attempt=len(entry.attempts) + 1,
         base=base,
         agent=agent,
-        model="" if task.is_command else state.policy.phase_models.get("execute", ""),
+        model="" if task.is_command else named or state.policy.phase_models.get("execute", ""),
     )
 
 
