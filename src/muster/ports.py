@@ -32,6 +32,7 @@ from muster.model.attempts import Outcome, Receipt
 from muster.model.entries import Draft, Entry
 from muster.model.events import Event, GateAsked
 from muster.model.messages import Message as Message
+from muster.model.metric_snapshot import MetricsSnapshot
 
 T = TypeVar("T")
 
@@ -280,3 +281,19 @@ class Listener(Protocol):
 
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """Called for news that is not kept."""
+
+
+class Exporter(Protocol):
+    """Hands metrics to somebody outside; called from a thread of its own, one snapshot at a time."""
+
+    name: str
+
+    def export(self, snapshot: MetricsSnapshot) -> None:
+        """Hand over what the metrics are now.
+
+        Raises:
+            Exception: whatever went wrong; it is counted and never reaches the run.
+        """
+
+    def close(self) -> None:
+        """Let go of sockets and files; no thread is left."""

@@ -238,6 +238,29 @@ STORY: list[ev.Event] = [
         policy=POLICY,
         profile="economy",
     ),
+    ev.HeartbeatLevelChanged(
+        task="T2", attempt=2, before="healthy", after="warn", elapsed_ms=30_000, evidence={"cpu": "idle"}
+    ),
+    ev.DeadLetterRequeued(task="T2", by="alice"),
+    ev.DeadLetterDropped(task="T2", by="alice", why="done by hand"),
+    ev.BudgetReserved(task="T1", attempt=1, cost_usd=0.5, tokens=1000, basis="p90"),
+    ev.BudgetSettled(task="T1", attempt=1, cost_usd=0.25, tokens=900),
+    ev.BudgetExceeded(scope="run", level="warn", unit="usd", limit=5.0, spent=4.0, reserved=0.5),
+    ev.PermissionAsked(task="T1", attempt=1, tool="shell", decision="deny", policy="edit"),
+    ev.ReviewFinished(
+        slug="login",
+        verdict="WARN",
+        counts={"BLOCKER": 0, "MAJOR": 1},
+        reviewed_files_count=3,
+        mode="quick",
+        duration_ms=40,
+        round=2,
+        commit=commit(13),
+    ),
+    ev.NotificationSent(id="dead_run_T2", severity="error", kind="heartbeat", text="T2 is silent.", sinks=("jsonl",)),
+    ev.ExportFailed(exporter="otlp", reason="HTTP 503", failures=2),
+    ev.ReactionMatched(rule_name="fix-red-ci", channel="github", sender="ci", filter_summary="conclusion=failure"),
+    ev.ReactionSkipped(reason="no_rule", candidate_count=2),
 ]
 
 

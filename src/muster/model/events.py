@@ -33,6 +33,20 @@ from muster.model.task_events import (
     ToolCalled,
     WorkSalvaged,
 )
+from muster.model.watch_events import (
+    BudgetExceeded,
+    BudgetReserved,
+    BudgetSettled,
+    DeadLetterDropped,
+    DeadLetterRequeued,
+    ExportFailed,
+    HeartbeatLevelChanged,
+    NotificationSent,
+    PermissionAsked,
+    ReactionMatched,
+    ReactionSkipped,
+    ReviewFinished,
+)
 
 
 class RunStateChanged(Record, frozen=True):
@@ -269,6 +283,18 @@ KnownEvent = (
     | AgentUsed
     | AgentSaid
     | ToolCalled
+    | BudgetExceeded
+    | BudgetReserved
+    | BudgetSettled
+    | DeadLetterDropped
+    | DeadLetterRequeued
+    | ExportFailed
+    | HeartbeatLevelChanged
+    | NotificationSent
+    | PermissionAsked
+    | ReactionMatched
+    | ReactionSkipped
+    | ReviewFinished
 )
 Event = KnownEvent | UnknownEvent
 
@@ -278,23 +304,35 @@ __all__ = [
     "AttemptEnded",
     "AttemptStarted",
     "AutonomyTransition",
+    "BudgetExceeded",
+    "BudgetReserved",
+    "BudgetSettled",
     "CommandRefused",
     "ConfigResolved",
     "DeadLetterAdded",
+    "DeadLetterDropped",
+    "DeadLetterRequeued",
     "Event",
+    "ExportFailed",
     "GateAnswered",
     "GateAsked",
     "GatePassed",
+    "HeartbeatLevelChanged",
     "KnownEvent",
     "MainMergeBlocked",
     "MainMergeStarted",
     "MainMerged",
     "MainUndone",
+    "NotificationSent",
+    "PermissionAsked",
     "PhaseFinished",
     "PhaseStarted",
     "PlanAccepted",
     "ProcessSwept",
+    "ReactionMatched",
+    "ReactionSkipped",
     "RetryScheduled",
+    "ReviewFinished",
     "RunCancelled",
     "RunReleased",
     "RunResumed",

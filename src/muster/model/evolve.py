@@ -113,6 +113,18 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.AgentUsed()
             | ev.AgentSaid()
             | ev.ToolCalled()
+            | ev.BudgetExceeded()
+            | ev.BudgetReserved()
+            | ev.BudgetSettled()
+            | ev.DeadLetterDropped()
+            | ev.DeadLetterRequeued()
+            | ev.ExportFailed()
+            | ev.HeartbeatLevelChanged()
+            | ev.NotificationSent()
+            | ev.PermissionAsked()
+            | ev.ReactionMatched()
+            | ev.ReactionSkipped()
+            | ev.ReviewFinished()
         ):
             return state
         case (

@@ -78,6 +78,17 @@ class Narrator:
                 return f"resumed after entry {event.from_seq}"
             case ev.CommandRefused():
                 return f"! {event.kind} refused: {event.reason}"
+            case ev.HeartbeatLevelChanged():
+                return f"  ~ {event.task} is {event.after}: no sign of progress for {event.elapsed_ms // 1000}s"
+            case ev.DeadLetterRequeued():
+                return f"  ~ {event.task} was put back into the queue by {event.by}"
+            case ev.DeadLetterDropped():
+                return f"  - {event.task} was dropped by {event.by}{': ' if event.why else ''}{event.why}"
+            case ev.BudgetExceeded():
+                word = "nearly used up" if event.level == "warn" else "used up"
+                return f"! the {event.scope}'s budget of {event.limit:g} {event.unit} is {word} ({event.spent:g} spent)"
+            case ev.ReviewFinished():
+                return f"review: {event.verdict}, {sum(event.counts.values())} finding(s)"
             case (
                 ev.RunCancelled()
                 | ev.RunReleased()
@@ -94,6 +105,13 @@ class Narrator:
                 | ev.AgentUsed()
                 | ev.AgentSaid()
                 | ev.ToolCalled()
+                | ev.BudgetReserved()
+                | ev.BudgetSettled()
+                | ev.PermissionAsked()
+                | ev.NotificationSent()
+                | ev.ExportFailed()
+                | ev.ReactionMatched()
+                | ev.ReactionSkipped()
                 | ev.UnknownEvent()
             ):
                 return ""

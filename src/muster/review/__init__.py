@@ -1,0 +1,1 @@
+"""Judging changes: what was changed, what is wrong with it, and the verdict."""
