@@ -18,9 +18,9 @@ from muster.executors.local import LocalExecutor
 from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
 from muster.process import run
+from muster.process.git import Git
 from muster.stores.sqlite.store import SqliteStore
 from muster.wiring import drive, open_project, start_run
-from muster.workspaces.git import Git
 from muster.workspaces.status import STATUS
 
 

@@ -63,7 +63,7 @@ def leftovers(project: Path) -> Iterator[Finding]:
 
 
 async def _ask_git(project: Path) -> dict[str, str]:
-    from muster.workspaces.git import Git
+    from muster.process.git import Git
 
     git = Git(project)
     head = await git("rev-parse", "--verify", "--quiet", "HEAD^{commit}", check=False)

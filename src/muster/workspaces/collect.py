@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from muster.ports import Collected, CommitNote
+from muster.process.git import GitError
 from muster.workspaces.commits import Described, Person, describe, identity, make_commit, person
-from muster.workspaces.git import GitError
 from muster.workspaces.names import shown
 from muster.workspaces.status import GITLINK, Difference, Status
 from muster.workspaces.survey import survey

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muster.model.record import Record
 from muster.ports import CommitNote
-from muster.workspaces.git import Git
+from muster.process.git import Git
 from muster.workspaces.status import Difference, parse_raw
 
 NEUTRAL = ("Muster", "muster@localhost")

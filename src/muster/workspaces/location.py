@@ -8,7 +8,7 @@ from pathlib import Path
 
 from muster.model.errors import EnvironmentProblem, InputError, RefusedError
 from muster.model.record import Record
-from muster.workspaces.git import Git, GitError
+from muster.process.git import Git, GitError
 
 STATE = ".muster/state"
 WORKTREES = ".muster/worktrees"

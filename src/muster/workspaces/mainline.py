@@ -8,7 +8,7 @@ from pathlib import Path
 
 from muster.model.record import Record
 from muster.ports import MainState
-from muster.workspaces.git import Git
+from muster.process.git import Git
 from muster.workspaces.names import shown
 
 _IN_PROGRESS = {

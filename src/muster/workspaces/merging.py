@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from muster.ports import CommitNote, Proposal
+from muster.process.git import Git, problem
 from muster.workspaces.commits import Person, make_commit
-from muster.workspaces.git import Git, problem
 from muster.workspaces.names import shown
 
 _DETAIL_LIMIT = 8000

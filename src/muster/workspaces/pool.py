@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyio import to_thread
 
-from muster.workspaces.git import Git
+from muster.process.git import Git
 from muster.workspaces.status import Status
 from muster.workspaces.worktree import Worktree, admin_of, lay_out
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from muster.model.errors import InputError, NotFoundError, RefusedError
 from muster.model.record import Record
 from muster.ports import MainState, Snapshot
+from muster.process.git import Git
 from muster.workspaces.commits import NEUTRAL, Person
-from muster.workspaces.git import Git
 from muster.workspaces.location import STATE, WORKTREES, Location, exclude, locate, refuse_links
 from muster.workspaces.mainline import Mainline
 from muster.workspaces.names import NAMESPACE, component, integration_ref, raw, shown

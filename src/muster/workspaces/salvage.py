@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 from muster.ports import Clock, CommitNote, Salvage
+from muster.process.git import Git, GitError
 from muster.workspaces.commits import NEUTRAL, Person, make_commit
-from muster.workspaces.git import Git, GitError
 from muster.workspaces.names import salvage_ref
 from muster.workspaces.status import Status
 from muster.workspaces.worktree import Worktree

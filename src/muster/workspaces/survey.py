@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muster.workspaces.git import GitError
+from muster.process.git import GitError
 from muster.workspaces.status import STATUS, Status, parse_status
 from muster.workspaces.worktree import Worktree
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from muster.model.record import Record
-from muster.workspaces.git import Git
+from muster.process.git import Git
 
 # Commands that git, called by us, by a task or by an agent, runs without being asked for them (git-config(1)).
 _RUNS = re.compile(

@@ -15,9 +15,9 @@ from anyio import CancelScope, Lock, to_thread
 from muster.clock import SystemClock
 from muster.model.errors import ConflictError, InputError
 from muster.ports import Clock, Collected, CommitNote, MainState, Proposal, Salvage
+from muster.process.git import GitError
 from muster.workspaces.collect import Collector
 from muster.workspaces.commits import describe
-from muster.workspaces.git import GitError
 from muster.workspaces.location import exclude, refuse_links
 from muster.workspaces.mainline import Mainline
 from muster.workspaces.merging import merge

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 
 from muster.model.errors import ConflictError
 from muster.model.record import Record
-from muster.workspaces.git import Git
+from muster.process.git import Git
 
 # The note on who works in a worktree is the name of an empty file, so that changing it is a rename.
 _TENANT = "muster@"

@@ -6,9 +6,8 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from muster import process
 from muster.model.errors import EnvironmentProblem, MusterError
-from muster.process import Completed
+from muster.process.short import Completed, run
 
 # What git and the programs that the *user* configured (filters, an askpass) need; no GIT_* comes in from outside.
 _ALLOWED = ("PATH", "HOME", "XDG_CONFIG_HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH")
@@ -120,7 +119,7 @@ class Git:
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
         self.calls[args[0]] = self.calls.get(args[0], 0) + 1
-        done = await process.run(argv, cwd=cwd or self.root, env=environment, stdin=stdin, timeout_s=timeout_s)
+        done = await run(argv, cwd=cwd or self.root, env=environment, stdin=stdin, timeout_s=timeout_s)
         if check and done.code != 0:
             raise problem(args, done)
         return done
