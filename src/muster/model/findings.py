@@ -107,3 +107,72 @@ class Dropped(Record, frozen=True):
     finding: Finding
     drop_pass: int
     reason: str
+
+
+class Bar(enum.Enum):
+    """What a finding of an agent needs before it counts: nothing, a second reporter, or a deterministic one."""
+
+    ANY = "any"
+    CORROBORATED = "corroborated"
+    VERIFIED = "verified"
+
+
+class ReviewerStatus(enum.Enum):
+    """How a reviewer came out; only one that is done has said all it has to say."""
+
+    DONE = "done"
+    FAILED = "failed"
+    LATE = "late"
+    UNATTESTED = "unattested"
+    SKIPPED = "skipped"
+
+
+class ReviewerRun(Record, frozen=True):
+    """One reviewer's part in a review."""
+
+    name: str
+    status: ReviewerStatus
+    detail: str = ""
+
+
+class Review(Record, frozen=True):
+    """All that a review comes to; every output is written from it.
+
+    ``before`` and ``after`` are commits; ``uncommitted`` says that the working
+    tree was looked at as well. ``notes`` are for the summary.
+    """
+
+    slug: str
+    verdict: Verdict
+    mode: str = "default"
+    before: str = ""
+    after: str = ""
+    uncommitted: bool = False
+    profile: str = "none"
+    bar: Bar = Bar.ANY
+    round: int = 1
+    findings: tuple[Finding, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+    coverage: tuple[Covered, ...] = ()
+    needs_agent: tuple[str, ...] = ()
+    reviewers: tuple[ReviewerRun, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Findings by severity, all four."""
+        return {each.value: sum(f.severity is each for f in self.findings) for each in Severity}
+
+
+# Names of reviewers that are models begin with this; all others are deterministic.
+AGENT_PREFIX = "agent:"
+
+
+def is_agents_only(finding: Finding) -> bool:
+    """Whether nobody but models reported a finding.
+
+    >>> finding = Finding(rule="X", severity=Severity.MINOR, path="a", line=1, title="t", detail="d")
+    >>> is_agents_only(finding)
+    False
+    """
+    return bool(finding.reporters) and all(name.startswith(AGENT_PREFIX) for name in finding.reporters)
