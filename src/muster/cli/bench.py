@@ -73,7 +73,8 @@ def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_js
         emit({"figures": rows})
     else:
         click.echo(table(rows))
-        click.echo("limit = 1.5 x bare + git; own: this process alone; all: with git and the worktrees it fills")
+        click.echo("limit = 1.5 x bare + git as used; plain = bare + one worktree per task by plain git;")
+        click.echo("own: this process alone; all: with git and the worktrees it fills")
 
 
 @bench.command("startup")

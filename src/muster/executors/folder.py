@@ -47,7 +47,7 @@ class Folder:
         used_again = self._recycler.take_folder(self.path)
         if not used_again:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._write(self.record, b"at %f\n" % at.timestamp(), os.O_TRUNC if used_again else os.O_EXCL)
+        self._write(self.record, b"at %f\n" % at.timestamp(), 0 if used_again else os.O_EXCL)
         if stdin:
             self._write(self.stdin, stdin)
         for name, data in files.items():

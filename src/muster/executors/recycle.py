@@ -51,7 +51,8 @@ class Recycler:
             streams = [entry for name, entry in entries.items() if name in STREAMS]
             worthless = set(entries) == {RECORD, *STREAMS} and all(not entry.stat().st_size for entry in streams)
             if worthless and len(self._folders) < _KEEP:
-                os.truncate(path / RECORD, 0)
+                # Not to nothing: ext4 writes a file that was emptied to the disk when it is closed, lest it be lost.
+                os.truncate(path / RECORD, 1)
                 self._folders.append(path)
         except OSError:
             return
