@@ -8,6 +8,7 @@ MusterError                   1   something failed, the message says what to do
 ├── ConflictError             6   two states disagree: a corrupt journal, a moved ref
 │   └── JournalError          6   the journal cannot be read or trusted
 ├── EnvironmentProblem        8   the machine: git missing, disk full, store too new
+│   └── TooMuchOutput         8   the machine: a program prints more than fits into memory
 ├── BusyError                75   try again later: another process owns the run
 └── StaleWriterError         75   another process wrote to the journal first
 """
@@ -72,6 +73,12 @@ class EnvironmentProblem(MusterError):
 
     exit_code = 8
     code = "environment"
+
+
+class TooMuchOutput(EnvironmentProblem):
+    """A program printed more than is kept in memory."""
+
+    code = "too-much-output"
 
 
 class BusyError(MusterError):

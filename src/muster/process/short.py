@@ -14,7 +14,7 @@ from pathlib import Path
 
 import anyio
 
-from muster.model.errors import EnvironmentProblem
+from muster.model.errors import EnvironmentProblem, TooMuchOutput
 from muster.model.record import Record
 from muster.process.exits import await_exit, await_exit_now
 from muster.process.table import table
@@ -49,8 +49,8 @@ async def run(
     """Run a program to its end; cancelled, it is killed with its process group.
 
     Raises:
-        EnvironmentProblem: it cannot be started, takes longer than ``timeout_s``, prints more
-            than 64 MiB, or ``check`` is set and it fails.
+        EnvironmentProblem: it cannot be started, takes longer than ``timeout_s``, or ``check`` is set and it fails.
+        TooMuchOutput: it prints more than 64 MiB.
     """
     with ExitStack() as stack:
         started = _Started(stack, argv, cwd, env, stdin)
@@ -123,7 +123,7 @@ class _Started:
         if out_of_time_s is not None:
             raise EnvironmentProblem(f"`{name}` did not end within {out_of_time_s:g} s.")
         if self.too_long():
-            raise EnvironmentProblem(f"`{name}` printed more than {OUTPUT_LIMIT >> 20} MiB.")
+            raise TooMuchOutput(f"`{name}` printed more than {OUTPUT_LIMIT >> 20} MiB.")
         table.reap(self.process)
         code = self.process.returncode
         stdout, stderr = _read_all(self.out), _read_all(self.err)

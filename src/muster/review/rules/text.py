@@ -1,0 +1,57 @@
+"""What is wrong in a file of any kind: conflict markers, and signs that turn text around."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from muster.model.findings import Severity
+from muster.review.rules.spots import Side, Spot
+
+_OURS = re.compile(r"<{7} \S")
+_THEIRS = re.compile(r">{7} \S")
+# Unicode's bidirectional controls; see "Trojan Source" (CVE-2021-42574).
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+
+
+def conflict_markers(side: Side) -> Iterator[Spot]:
+    """A merge that was committed half-way: all three markers, in order, each at the start of a line."""
+    if "<<<<<<< " not in side.text:
+        return
+    begin = middle = 0
+    for number, line in enumerate(side.lines, 1):
+        if _OURS.match(line):
+            begin, middle = number, 0
+        elif begin and line == "=======":
+            middle = number
+        elif middle and _THEIRS.match(line):
+            yield Spot(
+                rule="PLACEHOLDER_IN_CODE",
+                severity=Severity.BLOCKER,
+                line=begin,
+                title="A merge conflict was left in the file",
+                detail=f"Lines {begin} to {number} hold both sides of a conflict. Choose one and take the markers out.",
+                impact="The file is neither side's and most likely cannot be read.",
+                evidence=side.line(begin),
+            )
+            begin = middle = 0
+
+
+def bidi(side: Side) -> Iterator[Spot]:
+    """Invisible signs that make a reader see another order than the compiler."""
+    if side.data.isascii():
+        return
+    for number, line in enumerate(side.lines, 1):
+        if found := _BIDI.search(line):
+            yield Spot(
+                rule="SECURITY_INJECTION",
+                severity=Severity.MAJOR,
+                line=number,
+                title=f"An invisible sign (U+{ord(found[0]):04X}) changes the order in which this line is shown",
+                detail="Take the sign out, or write it as an escape sequence.",
+                impact="What a reviewer sees is not what runs.",
+                evidence=line,
+            )
+
+
+RULES = (conflict_markers, bidi)

@@ -1,0 +1,262 @@
+"""Finds out what a review looks at: two states of a repository, the changes between them, and their texts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import anyio
+import msgspec
+
+from muster.model.errors import EnvironmentProblem, InputError, TooMuchOutput
+from muster.model.findings import Change
+from muster.model.record import Record
+from muster.process.git import Git, GitError
+from muster.process.git import problem as git_problem
+from muster.review.diff import read_changes
+from muster.review.objects import Objects
+from muster.review.splits import suggest
+
+MAX_FILES = 100
+MAX_DIFF_BYTES = 400_000  # 100,000 tokens at four bytes each
+_GITLINK = "160000"
+# What Muster writes while it works is not the work.
+_OUR_PLACES = tuple(f":(top,exclude,glob)**/.muster/{name}/**" for name in ("projects", "state", "worktrees"))
+_PLACES = ("--", ":(top)", *_OUR_PLACES)
+_GLOBS = {"GIT_LITERAL_PATHSPECS": "0"}
+
+
+class Scope(Record, frozen=True):
+    """What is reviewed; commits are empty where there is none, ``blobs`` are the texts by their ids.
+
+    ``root`` is the top of the working tree (a bare repository's own folder),
+    ``prefix`` the folder in it from which the review was asked for. The trees
+    are what is really compared: with uncommitted changes ``after_tree`` is the
+    working tree's. ``disagreeing`` are paths of which git's patch and numbers
+    tell different stories. Texts are not read when the range is too large.
+    """
+
+    root: Path
+    store: Path
+    object_format: str
+    prefix: str
+    before: str
+    after: str
+    before_tree: str
+    after_tree: str
+    changes: tuple[Change, ...] = ()
+    diff_bytes: int = 0
+    warnings: tuple[str, ...] = ()
+    suggestions: tuple[str, ...] = ()
+    disagreeing: tuple[str, ...] = ()
+    blobs: dict[str, bytes] = {}
+    patch: bytes = b""
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the range is more than one review can answer for."""
+        return len(self.changes) > MAX_FILES or self.diff_bytes > MAX_DIFF_BYTES
+
+    def old(self, change: Change) -> bytes | None:
+        """The file as it was; None when it was not there or cannot be read."""
+        return self.blobs.get(change.old_blob)
+
+    def new(self, change: Change) -> bytes | None:
+        """The file as it is; None when it is gone or cannot be read."""
+        return self.blobs.get(change.blob)
+
+    def objects(self) -> Objects:
+        """The repository's objects, to be opened with ``with``."""
+        return Objects(self.store, self.object_format)
+
+
+class _Place(Record, frozen=True):
+    root: Path
+    store: Path
+    index: Path
+    object_format: str
+    prefix: str
+    bare: bool
+    shallow: bool
+
+
+async def find_scope(
+    repo: Path,
+    *,
+    since: str = "",
+    brief_mtime: float | None = None,
+    session_start: str = "",
+    include_uncommitted: bool = True,
+) -> Scope:
+    """Find what changed since ``since``, else since ``session_start``, else since the brief was written.
+
+    Raises:
+        InputError: there is no repository, or no such commit.
+    """
+    git = Git(repo)
+    heads: dict[str, str] = {}
+    dirty = False
+
+    async def look_at(ref: str) -> None:
+        heads[ref] = await _commit(git, ref)
+
+    async def look_for_changes() -> None:
+        nonlocal dirty
+        dirty = await _is_dirty(git)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(look_at, "HEAD")
+        if since or session_start:
+            group.start_soon(look_at, since or session_start)
+        if include_uncommitted:
+            group.start_soon(look_for_changes)
+        place = await _place(git)
+    head = heads["HEAD"]
+    if since and not heads[since]:
+        hint = "The clone is shallow: git fetch --unshallow" if place.shallow else "git log --oneline"
+        raise InputError(f"--since {since!r} names no commit of this repository.", hint=hint)
+    before, warnings = await _before(git, place, head, heads.get(since or session_start, ""), since, brief_mtime)
+    if session_start and not since and not heads[session_start]:
+        warnings.insert(0, f"The session's first commit {session_start[:12]} is not in this repository.")
+    tree = ""
+    if dirty and not place.bare:
+        tree, warning = await _working_tree(git, place)
+        warnings += [warning] * bool(warning)
+    with Objects(place.store, place.object_format) as objects:
+        return await _read(objects, place, before, head, tree, warnings)
+
+
+async def _read(
+    objects: Objects, place: _Place, before: str, head: str, working_tree: str, warnings: list[str]
+) -> Scope:
+    old, new = before or objects.empty_tree, working_tree or head or objects.empty_tree
+    uncommitted: frozenset[str] = frozenset()
+    patch, too_long = b"", False
+
+    async def read_patch() -> None:
+        nonlocal patch, too_long
+        try:
+            patch = await objects.patch(old, new)
+        except TooMuchOutput:
+            too_long = True
+
+    async def read_uncommitted() -> None:
+        nonlocal uncommitted
+        if working_tree:
+            uncommitted = await objects.differing(head or objects.empty_tree, working_tree)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(read_patch)
+        group.start_soon(read_uncommitted)
+        listing = await objects.listing(old, new)
+    changes, disagreeing = read_changes(listing, patch)
+    changes = tuple(
+        msgspec.structs.replace(change, uncommitted=True) if change.path in uncommitted else change
+        for change in changes
+    )
+    scope = Scope(
+        root=place.root,
+        store=place.store,
+        object_format=place.object_format,
+        prefix=place.prefix,
+        before=before,
+        after=head,
+        before_tree=old,
+        after_tree=new,
+        changes=changes,
+        diff_bytes=max(len(patch), MAX_DIFF_BYTES + 1) if too_long else len(patch),
+        warnings=tuple(warnings),
+        disagreeing=() if too_long else disagreeing,
+        patch=patch,
+    )
+    if scope.too_large:
+        fitting = await suggest(objects, before, head, MAX_FILES, MAX_DIFF_BYTES)
+        return msgspec.structs.replace(scope, suggestions=fitting)
+    ids = [b for c in changes for b, mode in ((c.old_blob, c.old_mode), (c.blob, c.mode)) if mode != _GITLINK]
+    return msgspec.structs.replace(scope, blobs=await objects.blobs(ids))
+
+
+async def _place(git: Git) -> _Place:
+    wanted = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
+    paths = ("--git-path", "objects", "--git-path", "index", "--absolute-git-dir", "--show-prefix", "--show-toplevel")
+    done = await git("rev-parse", "--path-format=absolute", *wanted, *paths, check=False)
+    said = done.stdout.decode(errors="surrogateescape").split("\n")
+    if done.code and said[0] != "true":
+        error = git_problem(("rev-parse",), done)
+        if "not a git repository" in str(error):
+            raise InputError(f"{git.root} is not in a git repository.", hint="git init") from error
+        if "must be run in a work tree" in str(error):
+            raise InputError(f"{git.root} is the inside of a .git folder.", hint="Go to its working tree.") from error
+        raise error
+    bare = said[0] == "true"
+    return _Place(
+        root=Path(said[5] if bare else said[7]),
+        store=Path(said[3]),
+        index=Path(said[4]),
+        object_format=said[2],
+        prefix="" if bare else said[6],
+        bare=bare,
+        shallow=said[1] == "true",
+    )
+
+
+async def _commit(git: Git, ref: str) -> str:
+    done = await git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", check=False)
+    return done.stdout.decode().strip() if done.ok else ""
+
+
+async def _before(
+    git: Git, place: _Place, head: str, named: str, since: str, brief_mtime: float | None
+) -> tuple[str, list[str]]:
+    if not head:
+        return "", ["There is no commit yet."]
+    if named:
+        inside = await git("merge-base", "--is-ancestor", named, head, check=False)
+        if inside.ok:
+            return named, []
+        return named, [f"{since or named[:12]} is not an ancestor of HEAD: what HEAD lacks of it counts as taken away."]
+    if brief_mtime is not None:
+        found = await git.text("rev-list", "-1", f"--min-age={int(brief_mtime)}", head)
+        if found:
+            return found, [f"The session's first commit is not known: {found[:12]}, the last one before the brief, is."]
+        return "", ["No commit is older than the brief: everything counts as new."]
+    parent = await _commit(git, f"{head}^1")
+    if not parent and place.shallow:
+        return "", ["The clone is shallow and ends at HEAD: everything counts as new. git fetch --unshallow"]
+    return parent, ["No --since: the last commit is looked at."] if parent else ["HEAD is the first commit."]
+
+
+async def _is_dirty(git: Git) -> bool:
+    # Run beside the look at the place, so a bare repository answers with an error that means no.
+    args = ("status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=dirty", *_PLACES)
+    done = await git(*args, check=False, env=_GLOBS)
+    return done.ok and bool(done.stdout)
+
+
+async def _working_tree(git: Git, place: _Place) -> tuple[str, str]:
+    """The tree of what is in the folder, and a warning when a part of it could not be read."""
+    folder = Path(tempfile.mkdtemp(prefix="muster-review-"))
+    try:
+        return await _write_tree(git, place, folder / "index")
+    except (GitError, EnvironmentProblem) as error:
+        return "", f"Uncommitted changes are left out: {str(error)[-300:]}"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _write_tree(git: Git, place: _Place, index: Path) -> tuple[str, str]:
+    await anyio.to_thread.run_sync(_copy, place.index, index)
+    warning = ""
+    added = await git("add", "--all", *_PLACES, index=index, env=_GLOBS, check=False)
+    if not added.ok:
+        # An embedded repository without a commit, or a file that may not be read, stops the rest as well.
+        await git("add", "--update", "--ignore-errors", *_PLACES, index=index, env=_GLOBS, check=False)
+        said = added.stderr.decode(errors="replace").strip()
+        warning = f"Untracked files are left out: {said[-300:]}"
+    return (await git("write-tree", index=index)).stdout.decode().strip(), warning
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.exists():
+        shutil.copy2(source, target)
