@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from muster import plugins
+from muster import __version__, plugins
 from muster.clock import SystemClock
 from muster.config.load import find_project, load_settings
 from muster.config.policy import run_policy, with_models
@@ -39,11 +39,13 @@ from muster.ports import Agent, Approver, Binding, Clock, Listener, Owner, Store
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
+from muster.telemetry.session import TelemetrySession
 from muster.workspaces.repository import Repository
 from muster.workspaces.workspace import GitWorkspace
 
 Flags = Mapping[str, tuple[str, Any]]
 STATE = Path(".muster/state")
+METRICS = STATE / "metrics"
 AGENTS = "muster.agents"
 
 
@@ -155,6 +157,19 @@ async def resume_run(kit: Kit, run: str, *, reason: str) -> Journal:
 
 async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners: Iterable[Listener] = ()) -> RunState:
     """Drive an owned run until it ends, waits for a person or is interrupted; then let go of it."""
+    async with _telemetry(kit, journal) as session:
+        heard = (*listeners, session) if session is not None else tuple(listeners)
+        journal.listen(heard)
+        return await _drive(kit, journal, approver, heard, session)
+
+
+async def _drive(
+    kit: Kit,
+    journal: Journal,
+    approver: Approver | None,
+    listeners: Iterable[Listener],
+    session: TelemetrySession | None,
+) -> RunState:
     run = journal.state.run
     repository = await Repository.discover(kit.project)
     workspace = _workspace(kit, repository, run, journal.state.policy)
@@ -175,6 +190,8 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_obey_signals, kit, actor, name="signals")
+            if session is not None:
+                group.start_soon(session.keep, name="telemetry")
             state = await actor.drive()
             group.cancel_scope.cancel()
     except BaseException as error:
@@ -186,6 +203,22 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
         executor.close()
     await _let_go(kit, journal)
     return state
+
+
+@asynccontextmanager
+async def _telemetry(kit: Kit, journal: Journal) -> AsyncIterator[TelemetrySession | None]:
+    """The telemetry of this process while it drives a run; None where it is turned off."""
+    if not kit.resolved.settings.telemetry.enabled:
+        yield None
+        return
+    resource = {"service.name": "muster", "service.version": __version__, "service.instance.id": kit.owner.id}
+    session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource)
+    session.start(await kit.store.read(journal.state.run))
+    try:
+        yield session
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(session.close)
 
 
 async def _let_go(kit: Kit, journal: Journal) -> None:

@@ -45,9 +45,7 @@ async def drive_and_tell(
     """Drive the run, print how it went and return the exit code."""
     if output.for_people:
         click.echo(headline(journal.state))
-    listeners = output.listeners()
-    journal.listen(listeners)
-    state = await drive(kit, journal, approver or output.approver(interactive=interactive), listeners)
+    state = await drive(kit, journal, approver or output.approver(interactive=interactive), output.listeners())
     if output.as_json:
         from muster.cli.output import emit
 

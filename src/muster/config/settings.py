@@ -97,6 +97,12 @@ class ReliabilitySettings(StrictRecord, frozen=True):
     auto_recover: Annotated[bool, Meta(description="Resume interrupted runs without asking.")] = False
 
 
+class TelemetrySettings(StrictRecord, frozen=True):
+    """What is measured and where it goes."""
+
+    enabled: Annotated[bool, Meta(description="Keep metrics of each run below `.muster/state/metrics`.")] = True
+
+
 class AgentSettings(StrictRecord, frozen=True):
     """How one agent is started."""
 
@@ -139,4 +145,5 @@ class Settings(StrictRecord, frozen=True):
     git: GitSettings = GitSettings()
     worktree: WorktreeSettings = WorktreeSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     agents: AgentsSettings = AgentsSettings()

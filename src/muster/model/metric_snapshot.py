@@ -49,9 +49,13 @@ class Family(Record, frozen=True):
 
 
 class MetricsSnapshot(Record, frozen=True):
-    """All families by name, cumulative since ``started``; ``resource`` says whose they are."""
+    """All families by name, cumulative since ``started``; ``resource`` says whose they are.
+
+    A ``partial`` one has only the series that changed since the one before it.
+    """
 
     started: datetime
     taken: datetime
     families: tuple[Family, ...]
     resource: dict[str, str] = {}
+    partial: bool = False
