@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from hashlib import sha256
 
+from muster.model.correlation import correlation_of
 from muster.model.entries import Draft, Entry
 from muster.model.errors import NotFoundError
 from muster.model.events import Event
@@ -75,18 +75,8 @@ class Journal:
         return state
 
     def _draft(self, event: Event) -> Draft:
-        task = getattr(event, "task", "")
-        span = task if isinstance(task, str) else ""
-        return Draft(event=event, at=self._clock.now(), trace=trace_id(self.state.run), span=span)
-
-
-def trace_id(run: str) -> str:
-    """The W3C trace id of a run, the same before and after a recovery: 32 hex digits.
-
-    >>> trace_id("01kdvd1c00mcs3w8k9gemjdtmd")
-    'd988a08a8c0557e583c67317474f1a07'
-    """
-    return sha256(run.encode()).hexdigest()[:32]
+        belongs = correlation_of(self.state.run, event)
+        return Draft(event=event, at=self._clock.now(), trace=belongs.trace, span=belongs.span, parent=belongs.parent)
 
 
 async def load(store: Store, run: str) -> RunState:

@@ -19,6 +19,7 @@ from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
 from muster.executors.watch import Teller, Watch
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
+from muster.model.correlation import Correlation
 from muster.model.errors import EnvironmentProblem, MusterError
 from muster.model.redaction import Redactor, secret_values
 from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Launch, News, Parser, Tell
@@ -203,10 +204,10 @@ class LocalExecutor:
         return self._allowed[env_allow]
 
     def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
+        given = {**self._inherited((*spec.env_allow, *launch.env_allow)), **launch.env, **spec.env}
         return {
-            **self._inherited((*spec.env_allow, *launch.env_allow)),
-            **launch.env,
-            **spec.env,
+            **given,
+            **Correlation(run=spec.run, task=spec.task, attempt=spec.number).environment(given),
             "MUSTER_RUN": spec.run,
             "MUSTER_TASK": spec.task,
             "MUSTER_ATTEMPT_NUMBER": str(spec.number),
