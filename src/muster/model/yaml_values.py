@@ -61,7 +61,7 @@ class YamlProblem(ValueError):
         self.code = code
 
 
-def read_yaml(text: str, first_line: int = 1) -> YamlValue:
+def read_yaml(text: str, first_line: int = 1, *, max_values: int = MAX_VALUES) -> YamlValue:
     """Read one YAML document whose first line is line ``first_line`` of the file.
 
     >>> read_yaml("needs: [1, no]").items["needs"].items[1].text
@@ -75,7 +75,7 @@ def read_yaml(text: str, first_line: int = 1) -> YamlValue:
             line = first_line + text.count("\n", 0, text.index(character))
             name = f"U+{ord(character):04X}"
             raise YamlProblem(f"YAML reads {name} as a line end", line, f'write it as {escape} in "double quotes"')
-    builder = _Builder(text, first_line)
+    builder = _Builder(text, first_line, max_values)
     try:
         return builder.document()
     except yaml.reader.ReaderError as error:
@@ -106,9 +106,10 @@ def kind_of(value: YamlValue) -> str:
 class _Builder:
     """Turns parser events into values."""
 
-    def __init__(self, text: str, first_line: int) -> None:
+    def __init__(self, text: str, first_line: int, max_values: int) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_Loader)
         self._first_line = first_line
+        self._max_values = max_values
         self._anchors: dict[str, YamlValue | None] = {}
         self._values = self._aliases = 0
 
@@ -127,8 +128,8 @@ class _Builder:
     def _value(self, event: yaml.Event, depth: int) -> YamlValue:
         self._values += 1
         line = self._line(event)
-        if self._values > MAX_VALUES:
-            raise YamlProblem(f"more than {MAX_VALUES:,} values in one block", line)
+        if self._values > self._max_values:
+            raise YamlProblem(f"more than {self._max_values:,} values in one block", line)
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event.anchor or "", line)
         assert isinstance(event, yaml.NodeEvent)

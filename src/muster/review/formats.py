@@ -1,0 +1,241 @@
+"""Writes a review in the formats that other programs read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from importlib.metadata import version
+from typing import Any
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+import msgspec
+
+from muster.model.findings import Finding, Review, Severity, Verdict
+from muster.review.document import format_review, headline, place, summary_notes
+from muster.review.plain import plain
+
+# What GitHub takes of one upload: docs.github.com/code-security → "SARIF results exceed one or more limits".
+MAX_SARIF_RESULTS = 5_000
+# What GitHub shows of one step and level: github.com/orgs/community/discussions/26680.
+MAX_ANNOTATIONS = 10
+
+_SARIF_LEVEL = {
+    Severity.BLOCKER: "error",
+    Severity.MAJOR: "error",
+    Severity.MINOR: "warning",
+    Severity.SUGGESTION: "note",
+}
+_GITLAB_SEVERITY = {
+    Severity.BLOCKER: "blocker",
+    Severity.MAJOR: "major",
+    Severity.MINOR: "minor",
+    Severity.SUGGESTION: "info",
+}
+_RDF_SEVERITY = {
+    Severity.BLOCKER: "ERROR",
+    Severity.MAJOR: "ERROR",
+    Severity.MINOR: "WARNING",
+    Severity.SUGGESTION: "INFO",
+}
+_GITHUB_COMMAND = {
+    Severity.BLOCKER: "error",
+    Severity.MAJOR: "error",
+    Severity.MINOR: "warning",
+    Severity.SUGGESTION: "notice",
+}
+# What XML 1.0 cannot hold, not even escaped (https://www.w3.org/TR/xml/#charsets).
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+def as_json(review: Review) -> str:
+    """Everything, as one object."""
+    return _dump({"schema": 1, "counts": review.counts, **plain(review)})
+
+
+def as_sarif(review: Review) -> str:
+    """SARIF 2.1.0; beyond what GitHub takes, the lightest findings are left out, and that is said."""
+    shown, left = _first(review.findings, MAX_SARIF_RESULTS)
+    rules = sorted({finding.rule for finding in shown})
+    notices = [_notice(note) for note in (*summary_notes(review), *_left_out(left))]
+    run = {
+        "tool": {
+            "driver": {
+                "name": "muster",
+                "version": version("muster-agents"),
+                "rules": [{"id": rule, "shortDescription": {"text": _title(rule)}} for rule in rules],
+            }
+        },
+        "invocations": [
+            {
+                "executionSuccessful": review.verdict not in (Verdict.REFUSED, Verdict.INCONCLUSIVE),
+                "toolExecutionNotifications": notices,
+            }
+        ],
+        "automationDetails": {"id": f"muster-review/{quote(review.slug)}/"},
+        "properties": {"verdict": review.verdict.value, "before": review.before, "after": review.after},
+        "results": [_sarif_result(finding, rules.index(finding.rule)) for finding in shown],
+    }
+    return _dump({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+def as_gitlab(review: Review) -> str:
+    """GitLab's code quality report: a list of issues."""
+    issues = [
+        {
+            "description": _message(finding),
+            "check_name": finding.rule,
+            "fingerprint": finding.id,
+            "severity": _GITLAB_SEVERITY[finding.severity],
+            "location": {"path": finding.path or ".", "lines": {"begin": max(finding.line, 1)}},
+        }
+        for finding in review.findings
+    ]
+    return _dump(issues)
+
+
+def as_junit(review: Review) -> str:
+    """JUnit XML: one case a finding; only what would block or warn is a failure."""
+    heavy = [f for f in review.findings if f.severity in (Severity.BLOCKER, Severity.MAJOR)]
+    incomplete = review.verdict in (Verdict.REFUSED, Verdict.INCONCLUSIVE)
+    count = f'tests="{len(review.findings) + 1}" failures="{len(heavy)}" errors="{int(incomplete)}"'
+    lines = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f'<testsuites name="muster review" {count}>',
+        f'  <testsuite name={_attribute(review.slug)} {count} skipped="0" time="0">',
+    ]
+    verdict = '    <testcase classname="muster.review" name="verdict" time="0"'
+    error = f"><error message={_attribute(headline(review))} type={_attribute(review.verdict.value)}/></testcase>"
+    lines.append(verdict + (error if incomplete else "/>"))
+    for finding in review.findings:
+        case = f"    <testcase classname={_attribute(finding.rule)} name={_attribute(f'{finding.id} {place(finding)}')}"
+        if finding.severity in (Severity.BLOCKER, Severity.MAJOR):
+            failure = f"<failure message={_attribute(finding.title)} type={_attribute(finding.severity.value)}>"
+            lines.append(f'{case} time="0">{failure}{_xml(_message(finding))}</failure></testcase>')
+        else:
+            lines.append(f'{case} time="0"><system-out>{_xml(_message(finding))}</system-out></testcase>')
+    return "\n".join((*lines, "  </testsuite>", "</testsuites>", ""))
+
+
+def as_rdjson(review: Review) -> str:
+    """Reviewdog's diagnostic format."""
+    diagnostics = [
+        {
+            "message": _message(finding),
+            "location": {"path": finding.path or "."}
+            | ({"range": {"start": {"line": finding.line}}} if finding.line else {}),
+            "severity": _RDF_SEVERITY[finding.severity],
+            "code": {"value": finding.rule},
+        }
+        for finding in review.findings
+    ]
+    return _dump({"source": {"name": "muster"}, "diagnostics": diagnostics})
+
+
+def as_github(review: Review) -> str:
+    """Workflow commands that GitHub shows as annotations, as many of each level as it shows."""
+    lines = []
+    for command in ("error", "warning", "notice"):
+        some = [finding for finding in review.findings if _GITHUB_COMMAND[finding.severity] == command]
+        # One place is needed for saying that others have none.
+        shown, left = (some, 0) if len(some) <= MAX_ANNOTATIONS else _first(some, MAX_ANNOTATIONS - 1)
+        lines += [f"::{command} {_github_place(f)}::{_github_data(_message(f))}" for f in shown]
+        lines += [f"::{command} title=muster review::{note}" for note in _left_out(left)]
+    return "\n".join((*lines, _line_end_safe(headline(review)), ""))
+
+
+def as_table(review: Review) -> str:
+    """A few lines for a terminal."""
+    rows = [(f.severity.value, f.rule, place(f), f.title, f.id) for f in review.findings]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
+    lines = [headline(review)]
+    lines += [f"  note: {_line_end_safe(note)}" for note in summary_notes(review)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
+        lines.append("  ".join((*cells, f"{_line_end_safe(row[3])} ({row[4]})")))
+    if review.dropped:
+        lines.append(f"dropped: {len(review.dropped)}, each with its reason in --format md or json")
+    if review.needs_agent:
+        lines.append(f"needs an agent: {len(review.needs_agent)} criteria that no program can check")
+    return "\n".join((*lines, ""))
+
+
+FORMATS: dict[str, Callable[[Review], str]] = {
+    "md": format_review,
+    "json": as_json,
+    "sarif": as_sarif,
+    "gitlab": as_gitlab,
+    "junit": as_junit,
+    "rdjson": as_rdjson,
+    "github": as_github,
+    "table": as_table,
+}
+
+
+def _sarif_result(finding: Finding, index: int) -> dict[str, Any]:
+    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.path or "."), "uriBaseId": "%SRCROOT%"}}
+    if finding.line:
+        physical["region"] = {"startLine": finding.line}
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": index,
+        "level": _SARIF_LEVEL[finding.severity],
+        "message": {"text": _message(finding)},
+        "locations": [{"physicalLocation": physical}],
+        "partialFingerprints": {"musterFinding/v1": finding.id},
+        "properties": {"severity": finding.severity.value, "support": finding.support},
+    }
+
+
+def _notice(text: str) -> dict[str, Any]:
+    return {"level": "note", "message": {"text": text}}
+
+
+def _first(findings: Sequence[Finding], most: int) -> tuple[Sequence[Finding], int]:
+    """The heaviest findings, which come first, and how many others there are."""
+    return findings[:most], max(0, len(findings) - most)
+
+
+def _left_out(count: int) -> Iterable[str]:
+    return (f"{count} more findings left out; muster review --format json has all of them",) if count else ()
+
+
+def _message(finding: Finding) -> str:
+    parts = (f"{finding.title}: {finding.detail}", f"Impact: {finding.impact}" * bool(finding.impact))
+    return "\n".join(part for part in parts if part)
+
+
+def _title(rule: str) -> str:
+    return rule.replace("_", " ").capitalize()
+
+
+def _github_place(finding: Finding) -> str:
+    parts = {"file": finding.path, "line": str(finding.line) if finding.line else "", "title": finding.rule}
+    return ",".join(f"{key}={_github_property(value)}" for key, value in parts.items() if value)
+
+
+def _github_data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _github_property(text: str) -> str:
+    return _github_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _line_end_safe(text: str) -> str:
+    """A text that stays on its line and is obeyed by neither a terminal nor a workflow."""
+    shown = "".join(each if each.isprintable() else " " for each in text)
+    return shown.replace("::", ": :")
+
+
+def _attribute(text: str) -> str:
+    return quoteattr(_NOT_XML.sub("\ufffd", text))
+
+
+def _xml(text: str) -> str:
+    return escape(_NOT_XML.sub("\ufffd", text))
+
+
+def _dump(value: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n"
