@@ -140,7 +140,7 @@ def test_a_slug_that_looks_like_a_number_is_mended_with_quotes() -> None:
     numeric = format_review(replace(SAMPLE, slug="2024"))
     assert 'slug: "2024"' in numeric
 
-    checked = check_review(numeric.replace('"2024"', "2024").encode())
+    checked = check_review(numeric.replace('"2024"', "2024", 1).encode())
 
     assert [issue.code for issue in checked.issues] == ["NUMERIC"]
     assert checked.mended == numeric

@@ -145,9 +145,9 @@ def _finding(finding: Finding) -> str:
     ]
     lines += [f"- impact: {_line(finding.impact)}"] * bool(finding.impact)
     lines += [f"- also reported: {_line(each)}" for each in finding.also]
-    lines += ["", *(f"> {each}" for each in finding.detail.splitlines())]
+    lines += ["", *(f"> {_shown(each)}" for each in finding.detail.splitlines())]
     if finding.evidence:
-        lines += [">", *(f">     {each}" for each in finding.evidence.splitlines())]
+        lines += [">", *(f">     {_shown(each)}" for each in finding.evidence.splitlines())]
     return "\n".join(lines)
 
 
@@ -166,6 +166,11 @@ def _dropped(drop: Dropped) -> str:
 
 def _cell(text: str) -> str:
     return _line(text).replace("|", "\\|")
+
+
+def _shown(text: str) -> str:
+    """A text without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each == "\t" else "\ufffd" for each in text)
 
 
 def _line(text: str) -> str:
