@@ -87,9 +87,12 @@ async def find_scope(
     since: str = "",
     brief_mtime: float | None = None,
     session_start: str = "",
+    until: str = "HEAD",
     include_uncommitted: bool = True,
 ) -> Scope:
     """Find what changed since ``since``, else since ``session_start``, else since the brief was written.
+
+    ``until`` is the last commit that counts; uncommitted changes belong to none but HEAD.
 
     Raises:
         InputError: there is no repository, or no such commit.
@@ -106,13 +109,13 @@ async def find_scope(
         dirty = await _is_dirty(git)
 
     async with anyio.create_task_group() as group:
-        group.start_soon(look_at, "HEAD")
+        group.start_soon(look_at, until)
         if since or session_start:
             group.start_soon(look_at, since or session_start)
         if include_uncommitted:
             group.start_soon(look_for_changes)
         place = await _place(git)
-    head = heads["HEAD"]
+    head = heads[until]
     if since and not heads[since]:
         hint = "The clone is shallow: git fetch --unshallow" if place.shallow else "git log --oneline"
         raise InputError(f"--since {since!r} names no commit of this repository.", hint=hint)
