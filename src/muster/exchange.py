@@ -199,6 +199,7 @@ class Launch(Record, frozen=True):
     ``stdin`` is written to a private file that the process reads; ``files``
     are written relative to the attempt's folder before the start. ``env_allow``
     names what else of our environment the program needs, such as its own key.
+    ``session`` is the one that it is told to open, or an earlier one to go on with when ``resumed``.
     ``spent`` is for the parser of a program whose counters run on in a session.
     """
 
@@ -208,6 +209,7 @@ class Launch(Record, frozen=True):
     stdin: bytes = b""
     files: dict[str, bytes] = {}
     session: str = ""
+    resumed: bool = False
     spent: Usage = Usage()
     reads_output: bool = True
 

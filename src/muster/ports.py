@@ -142,12 +142,16 @@ class Workspace(Protocol):
     crash with the same arguments and comes to the same result.
     """
 
-    async def prepare(self, task: str, attempt: int, base: str) -> Path:
+    async def prepare(self, task: str, attempt: int, base: str, *, keep: bool = False) -> Path:
         """Give the task a clean folder at commit ``base`` and return the project's folder in it.
 
         The folder is the same for all attempts of the task and no other task
         uses it at the same time. Work left by an earlier attempt must have
-        been salvaged before.
+        been salvaged before. With ``keep`` the folder stays as the attempt
+        before left it, if that one began at ``base`` too.
+
+        Raises:
+            ConflictError: what was to be kept is no worktree any more.
         """
 
     async def place(self, task: str) -> Path | None:

@@ -131,7 +131,7 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     able = agents(kit.resolved.settings.agents)
     tasks = settle_tasks(plan.tasks, policy, able, kit.folder(run))
     await _find_agents(tasks, able)
-    policy = with_models(policy, tasks, kit.resolved.settings.agents)
+    policy = _for_agents(kit, policy, tasks, able)
     accepted = accept(plan, policy, snapshot, start_tree)
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
 
@@ -146,7 +146,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     able = agents(kit.resolved.settings.agents)
     settled = settle_tasks(tasks, policy, able, kit.folder(run))
     await _find_agents(settled, able)
-    accepted = replace(accepted, policy=with_models(policy, settled, kit.resolved.settings.agents))
+    accepted = replace(accepted, policy=_for_agents(kit, policy, settled, able))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
 
 
@@ -268,6 +268,12 @@ async def prepare_repository(folder: Path) -> None:
     """Check that ``folder`` is in a usable repository and keep our own folders out of git."""
     repository = await Repository.discover(folder)
     await repository.make_state_folders()
+
+
+def _for_agents(kit: Kit, policy: RunPolicy, tasks: Iterable[Task], able: Mapping[str, Agent]) -> RunPolicy:
+    """The policy with what is decided once for the agents of a plan: models, permissions, who can resume."""
+    policy = with_models(policy, tasks, kit.resolved.settings.agents)
+    return replace(policy, resumes=tuple(name for name, agent in able.items() if agent.capabilities.resume))
 
 
 async def _find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:

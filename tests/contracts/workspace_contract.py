@@ -61,6 +61,28 @@ class WorkspaceContract:
         assert await work.place("T2") is None
 
     @pytest.mark.anyio
+    async def test_a_folder_that_is_kept_is_as_the_attempt_before_left_it_also_for_another_process(
+        self, work: Workspace
+    ) -> None:
+        base, _ = await self.base()
+        place = await work.prepare("T1", 1, base)
+        (place / "a.txt").write_text("half\n")
+        (place / "new.txt").write_text("new\n")
+
+        again = await (await self.open()).prepare("T1", 2, base, keep=True)
+        left = await work.collect("T1", 2, base, NOTE, hooks=False)
+
+        assert again == place
+        assert self.read(place) == {**FILES, "a.txt": b"half\n", "new.txt": b"new\n"}
+        assert set(left.paths) == {"a.txt", "new.txt"}
+
+    @pytest.mark.anyio
+    async def test_a_folder_is_clean_where_there_was_none_to_keep(self, work: Workspace) -> None:
+        base, _ = await self.base()
+
+        assert self.read(await work.prepare("T1", 2, base, keep=True)) == FILES
+
+    @pytest.mark.anyio
     async def test_what_a_task_leaves_becomes_a_commit_that_names_the_changed_paths(self, work: Workspace) -> None:
         base, _ = await self.base()
         place = await work.prepare("T1", 1, base)

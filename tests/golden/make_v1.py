@@ -261,6 +261,8 @@ STORY: list[ev.Event] = [
     ev.ExportFailed(exporter="otlp", reason="HTTP 503", failures=2),
     ev.ReactionMatched(rule_name="fix-red-ci", channel="github", sender="ci", filter_summary="conclusion=failure"),
     ev.ReactionSkipped(reason="no_rule", candidate_count=2),
+    ev.SessionOpened(task="T2", attempt=2, session="0198c0de"),
+    ev.AttemptStarted(task="T2", attempt=3, base=commit(1), agent="claude", session="0198c0de"),
 ]
 
 

@@ -247,15 +247,6 @@ async def test_an_attempt_gets_its_prompt_and_its_settings_and_the_user_s_key(tm
     assert [one.kind for one in told].count("tool_ended") == 4
 
 
-def test_a_session_that_is_gone_leads_to_a_fresh_start() -> None:
-    _, outcome = play([], Exit(code=42), session="old")
-
-    assert outcome.ending is Ending.INCOMPLETE
-    assert outcome.session == ""
-    assert outcome.failure is not None
-    assert is_retryable(RetryPolicy(), outcome.failure)
-
-
 def test_a_line_that_is_cut_or_huge_or_no_utf_8_is_survived() -> None:
     huge = json.dumps({"type": "message", "role": "assistant", "content": "x" * 10_000_000}).encode()
     odd = [b'{"type":"result","status":"succ', b"\xff\xfe{}", b'{"type":["result"],"status":"success"}', huge]

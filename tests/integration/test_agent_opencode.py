@@ -253,13 +253,6 @@ def test_the_time_that_the_provider_asks_for_is_kept(headers: object, wait_s: fl
     assert outcome.failure.retry_after_s == wait_s
 
 
-def test_a_session_that_is_gone_leads_to_a_fresh_start() -> None:
-    _, outcome = play([], Exit(code=1), session="ses_old")
-
-    assert outcome.ending is Ending.INCOMPLETE
-    assert outcome.session == ""
-
-
 def test_a_line_that_is_cut_or_huge_or_no_utf_8_is_survived() -> None:
     huge = told({"type": "text", "part": {"text": "x" * 10_000_000}})
     odd = [b'{"type":"step_finish","part":{"reason":"st', b"\xff\xfe{}", *huge]

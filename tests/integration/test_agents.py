@@ -86,7 +86,7 @@ async def test_a_script_works_on_files_and_commits(tmp_path: Path) -> None:
         ("- exit: {code: 1, class: rate_limit, message: later}", Ending.ERROR, Cause.RATE_LIMIT),
         ("- exit: {code: 0, class: auth, message: who}", Ending.ERROR, Cause.AUTH),
         ("- exit: 0", Ending.INCOMPLETE, Cause.INCOMPLETE),
-        ("- result: {ok: true}\n- exit: 143", Ending.ERROR, Cause.CRASH),
+        ("- result: {ok: true}\n- exit: 143", Ending.CANCELLED, Cause.CANCELLED),
         ("- result: {ok: false, class: no_such_class}", Ending.ERROR, Cause.CRASH),
         ("- crash: {signal: SEGV}", Ending.ERROR, Cause.CRASH),
         ("- run: exit 4", Ending.ERROR, Cause.EXIT),

@@ -12,7 +12,7 @@ from muster.model.retry import delay_ms, is_retryable
 
 ANOTHER_TRY_MAY_HELP = {
     *(Cause.RATE_LIMIT, Cause.OVERLOADED, Cause.SERVER, Cause.TRANSPORT, Cause.STALLED, Cause.INCOMPLETE),
-    *(Cause.TIMEOUT, Cause.INTERRUPTED),
+    *(Cause.TIMEOUT, Cause.INTERRUPTED, Cause.SESSION_LOST),
     *(Cause.EXIT, Cause.AUDIT, Cause.EMPTY_RESULT, Cause.WROTE_WHILE_READ_ONLY, Cause.HOOK),
     *(Cause.CONFLICT, Cause.BROKE_INTEGRATION),
 }

@@ -7,10 +7,7 @@ into a cache, ``output`` includes ``reasoning``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
-
-from msgspec.structs import replace
 
 from muster.agents._program import NETWORK_ENV as NETWORK_ENV
 from muster.agents._program import argument as argument
@@ -21,12 +18,11 @@ from muster.agents._program import probe as probe
 from muster.agents._program import program as program
 from muster.agents._program import session_for as session_for
 from muster.agents._program import visible as visible
-from muster.model.attempts import Cause, Ending, Failure, Usage
+from muster.model.attempts import TOKENS, Cause, Ending, Failure, Usage
 from muster.ports import Exit
 
 _SHOWN = 500
 _LONGEST_TEXT = 64 * 1024
-_TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning")
 _MOST_TOKENS = 10**15
 _DEAREST_USD = 1e9
 # HUP, INT and TERM ask politely, so whoever sent them wanted the end; 128 + n is how a shell and Node say it.
@@ -106,11 +102,18 @@ def cause_of_status(status: object) -> Cause | None:
             return Cause.BAD_REQUEST if status < 500 else Cause.SERVER
 
 
-def judge(exit: Exit, stderr_tail: bytes, *, done: bool, failure: Failure | None) -> tuple[Ending, Failure | None]:
+def judge(
+    exit: Exit, stderr_tail: bytes, *, done: bool, failure: Failure | None, lost: bool = False
+) -> tuple[Ending, Failure | None]:
     """How it ended: ok only when its protocol said that it was ``done``, nothing failed, and the exit code is 0.
 
-    A failure that the protocol told comes first, because it knows the reason.
+    A failure that the protocol told comes first, because it knows the reason. ``lost``
+    says that an earlier session was asked for and the program began none.
     """
+    unexplained = failure is None or failure.cause is Cause.CRASH
+    if lost and unexplained and exit.code and exit.code not in _ASKED_CODES:
+        message = "The earlier session cannot be gone on with."
+        return Ending.ERROR, Failure(cause=Cause.SESSION_LOST, message=message + last_words(stderr_tail))
     if failure is not None:
         return Ending.CANCELLED if failure.cause is Cause.CANCELLED else Ending.ERROR, failure
     how = f"killed by signal {exit.signal}" if exit.signal is not None else f"exit code {exit.code}"
@@ -135,35 +138,18 @@ def short(message: str) -> str:
     return " ".join(text_of(message).split())[:_SHOWN]
 
 
-def summed(usages: Iterable[Usage]) -> Usage:
-    """All tokens together."""
-    each = list(usages)
-    return Usage(**{name: sum(getattr(one, name) for one in each) for name in _TOKENS})
-
-
-def plus(one: Usage, other: Usage) -> Usage:
-    """The tokens and the known cost of both together, and the model of the later."""
-    costs = [usage.cost_usd for usage in (one, other) if usage.cost_usd is not None]
-    return replace(
-        summed((one, other)),
-        cost_usd=sum(costs) if costs else None,
-        cost_source="reported" if costs else "none",
-        model=other.model or one.model,
-    )
-
-
 def most(*usages: Usage) -> Usage:
     """The highest of each kind of tokens, for counters of which each may miss something."""
-    return Usage(**{name: max(getattr(one, name) for one in usages) for name in _TOKENS})
+    return Usage(**{name: max(getattr(one, name) for one in usages) for name in TOKENS})
 
 
 def covers(total: Usage, part: Usage) -> bool:
     """Whether no kind of tokens in ``part`` is more than in ``total``."""
-    return all(getattr(total, name) >= getattr(part, name) for name in _TOKENS)
+    return all(getattr(total, name) >= getattr(part, name) for name in TOKENS)
 
 
 def beyond(total: Usage, spent: Usage) -> Usage:
     """What a session used since ``spent``, when its counters run on; they may also have begun anew."""
     if not covers(total, spent):
         return total
-    return Usage(**{name: getattr(total, name) - getattr(spent, name) for name in _TOKENS})
+    return Usage(**{name: getattr(total, name) - getattr(spent, name) for name in TOKENS})

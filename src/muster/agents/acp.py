@@ -64,6 +64,7 @@ class AcpAgent:
             env_allow=self._binding.env_allow,
             stdin=json.dumps(request).encode() + b"\n" + spec.prompt.encode("utf-8", "surrogateescape"),
             session=spec.session,
+            resumed=bool(spec.session),
             spent=spec.spent if spec.session else Usage(),
         )
 

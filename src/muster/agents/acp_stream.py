@@ -155,11 +155,7 @@ class AcpParser:
             case "tool_call" | "tool_call_update":
                 yield from self._tool(update)
             case "plan":
-                steps = [
-                    f"[{text_of(one.get('status'))}] {text_of(one.get('content'))}"
-                    for one in items(update.get("entries"))
-                ]
-                yield News(kind="notice", text=text_of("\n".join(["plan:", *steps])))
+                yield News(kind="notice", text=_plan(update.get("entries")))
             case "usage_update":
                 yield from self._counted(update)
             case "config_option_update":

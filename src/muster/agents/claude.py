@@ -70,6 +70,7 @@ class ClaudeAgent:
             env_allow=(*_ENV_ALLOW, *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=session,
+            resumed=bool(spec.session),
             spent=spec.spent if spec.session else Usage(),
         )
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from muster.agents import _dialect as dialect
 from muster.agents._dialect import count, items, mapping, text_of
 from muster.agents.claude_words import cause_of_end, cause_of_error
-from muster.model.attempts import Cause, Failure, Outcome, Usage
+from muster.model.attempts import Cause, Failure, Outcome, Usage, together
 from muster.ports import Exit, Launch, News
 
 _LONGEST_WAIT_S = 8 * 86400  # its longest window is a week
@@ -23,6 +23,7 @@ class ClaudeParser:
     def __init__(self, launch: Launch) -> None:
         self._session = launch.session
         self._spent = launch.spent
+        self._lost = launch.resumed
         self._model = ""
         self._tools: dict[str, str] = {}
         self._messages: dict[str, Usage] = {}
@@ -65,12 +66,12 @@ class ClaudeParser:
             wait_s = self._resets_at - self._now
             if 0 <= wait_s <= _LONGEST_WAIT_S:
                 failure = replace(failure, retry_after_s=wait_s)
-        ending, failure = dialect.judge(exit, stderr_tail, done=self._done, failure=failure)
+        ending, failure = dialect.judge(exit, stderr_tail, done=self._done, failure=failure, lost=self._lost)
         return Outcome(ending=ending, failure=failure, usage=self._used(), session=self._session)
 
     def _system(self, told: dict[str, Any]) -> Iterable[News]:
         if told.get("subtype") == "init":
-            self._done = False  # another turn
+            self._done = self._lost = False  # another turn
             self._session = text_of(told.get("session_id")) or self._session
             self._model = text_of(told.get("model")) or self._model
             return (News(kind="session", text=self._session, data={"model": self._model}),)
@@ -134,10 +135,10 @@ class ClaudeParser:
     def _count(self, told: dict[str, Any]) -> None:
         """Take the counters of a result; those by model include subagents, and run on when a session is resumed."""
         turn = _tokens(told.get("usage"))
-        by_model = dialect.summed(_tokens(one) for one in mapping(told.get("modelUsage")).values())
+        by_model = together(_tokens(one) for one in mapping(told.get("modelUsage")).values())
         cost_usd = dialect.price(told.get("total_cost_usd"))
         before = self._spent
-        if by_model == Usage() or dialect.covers(by_model, dialect.summed((before, turn))):
+        if by_model == Usage() or dialect.covers(by_model, together((before, turn))):
             by_model = dialect.beyond(by_model, before)
             if cost_usd is not None and before.cost_usd and cost_usd >= before.cost_usd:
                 cost_usd = round(cost_usd - before.cost_usd, 9)
@@ -146,7 +147,7 @@ class ClaudeParser:
 
     def _used(self) -> Usage:
         source = "none" if self._cost_usd is None else "reported"
-        tokens = dialect.most(self._tokens, dialect.summed(self._messages.values()))
+        tokens = dialect.most(self._tokens, together(self._messages.values()))
         return replace(tokens, cost_usd=self._cost_usd, cost_source=source, model=self._model)
 
     def _limited(self, info: dict[str, Any]) -> Iterable[News]:

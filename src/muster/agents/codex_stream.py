@@ -57,6 +57,7 @@ class CodexParser:
     def __init__(self, launch: Launch) -> None:
         self._session = launch.session
         self._spent = launch.spent
+        self._lost = launch.resumed
         self._usage = Usage()
         self._started: set[str] = set()
         self._last_text = ""
@@ -72,6 +73,7 @@ class CodexParser:
             return ()
         match told.get("type"):
             case "thread.started":
+                self._lost = False
                 self._session = text_of(told.get("thread_id")) or self._session
                 return (News(kind="session", text=self._session),)
             case "turn.started":
@@ -99,7 +101,7 @@ class CodexParser:
         failure = None
         if said is not None:
             failure = Failure(cause=cause_of(said), message=dialect.short(said), retry_after_s=_wait_s(said))
-        ending, failure = dialect.judge(exit, stderr_tail, done=self._done, failure=failure)
+        ending, failure = dialect.judge(exit, stderr_tail, done=self._done, failure=failure, lost=self._lost)
         return Outcome(ending=ending, failure=failure, usage=self._usage, session=self._session)
 
     def _completed(self, told: dict[str, Any]) -> Iterable[News]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muster.model.attempts import Cause, Ending, Failure, Outcome
-from muster.ports import AttemptSpec, Capabilities, Detected, Exit, Launch, News
+from muster.ports import AttemptSpec, Binding, Capabilities, Detected, Exit, Launch, News
 
 _SHELL = "/bin/sh"
 _SHOWN = 500
@@ -14,8 +14,10 @@ _SHOWN = 500
 class CommandAgent:
     """Runs ``run:`` of a task with the system's shell."""
 
-    name = "command"
     capabilities = Capabilities(permissions=("read", "edit", "full"))
+
+    def __init__(self, binding: Binding | None = None) -> None:
+        self.name = binding.name if binding else "command"
 
     async def detect(self) -> Detected:
         """A shell is everywhere that Muster runs."""

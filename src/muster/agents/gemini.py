@@ -70,9 +70,10 @@ class GeminiAgent:
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             files={_SETTINGS: json.dumps(_DEFAULTS).encode()},
             session=session,
+            resumed=bool(spec.session),
             env_allow=(*_ENV_ALLOW, *self._binding.env_allow),
         )
 
     def parser(self, launch: Launch) -> GeminiParser:
         """A parser for the output of one start."""
-        return GeminiParser(launch.session, resumed="--resume" in launch.argv)
+        return GeminiParser(launch)

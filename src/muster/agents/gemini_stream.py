@@ -11,8 +11,8 @@ import msgspec
 from muster.agents import _dialect as dialect
 from muster.agents._codes import cause_in, retry_after_in
 from muster.agents._dialect import count, mapping, text_of
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
-from muster.ports import Exit, News
+from muster.model.attempts import Cause, Failure, Outcome, Usage
+from muster.ports import Exit, Launch, News
 
 # Names of error classes and exit codes in packages/core/src/utils/{errors,googleQuotaErrors}.ts of Gemini CLI.
 _CLASSES = dialect.causes(
@@ -44,8 +44,8 @@ _THROWN = re.compile(r"\b(" + "|".join(name for name in _CLASSES if name.endswit
 class GeminiParser:
     """Reads its events; ok is what says ``result`` with status ``success``, and nothing else."""
 
-    def __init__(self, session: str, *, resumed: bool) -> None:
-        self._session, self._resumed = session, resumed
+    def __init__(self, launch: Launch) -> None:
+        self._session, self._resumed = launch.session, launch.resumed
         self._begun = self._done = False
         self._error: dict[str, Any] | None = None
         self._usage = Usage()
@@ -108,10 +108,10 @@ class GeminiParser:
 
     def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
         """Say how it went."""
-        if self._resumed and not self._begun and exit.code == _SESSION_IS_GONE:
-            failure = Failure(cause=Cause.INCOMPLETE, message="The earlier session is gone; only a fresh start helps.")
-            return Outcome(ending=Ending.INCOMPLETE, failure=failure)
-        ending, reason = dialect.judge(exit, stderr_tail, done=self._done, failure=self._failure(exit, stderr_tail))
+        lost = self._resumed and not self._begun
+        # This exit code also stands for other wrong input, but there is none when only the session is new to it.
+        failure = None if lost and exit.code == _SESSION_IS_GONE else self._failure(exit, stderr_tail)
+        ending, reason = dialect.judge(exit, stderr_tail, done=self._done, failure=failure, lost=lost)
         return Outcome(ending=ending, failure=reason, usage=self._usage, session=self._session)
 
     def _failure(self, exit: Exit, stderr_tail: bytes) -> Failure | None:

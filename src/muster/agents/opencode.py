@@ -69,8 +69,9 @@ class OpenCodeAgent:
             env_allow=(*_ENV_ALLOW, *keys_for(model), *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=spec.session,
+            resumed=bool(spec.session),
         )
 
     def parser(self, launch: Launch) -> OpenCodeParser:
         """A parser for the output of one start."""
-        return OpenCodeParser(launch.session, asked_for_model="-m" in launch.argv)
+        return OpenCodeParser(launch)

@@ -9,8 +9,8 @@ from typing import Any
 from muster.agents import _dialect as dialect
 from muster.agents._codes import cause_in
 from muster.agents._dialect import count, mapping, price, text_of
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
-from muster.ports import Exit, News
+from muster.model.attempts import Cause, Failure, Outcome, Usage, together
+from muster.ports import Exit, Launch, News
 
 # Names of errors in packages/opencode/src/session/message-v2.ts and provider/provider.ts of OpenCode.
 _ERRORS = dialect.causes(
@@ -31,8 +31,8 @@ _FINAL = "stop"
 class OpenCodeParser:
     """Reads its events; ok is when the last step that finished says ``stop`` and no error was told."""
 
-    def __init__(self, session: str, *, asked_for_model: bool) -> None:
-        self._session, self._resumed, self._asked_for_model = session, bool(session), asked_for_model
+    def __init__(self, launch: Launch) -> None:
+        self._session, self._resumed, self._asked_for_model = launch.session, launch.resumed, "-m" in launch.argv
         self._begun = self._stepped = self._done = False
         self._failure: Failure | None = None
         self._usage = Usage()
@@ -86,7 +86,7 @@ class OpenCodeParser:
     def _finished(self, part: dict[str, Any], at_ms: object) -> Iterable[News]:
         reason, tokens = text_of(part.get("reason")), mapping(part.get("tokens"))
         used = _used(tokens, price(part.get("cost")))
-        self._usage = dialect.plus(self._usage, used)
+        self._usage = together((self._usage, used))
         yield News(kind="usage", usage=self._usage)
         self._done = reason == _FINAL
         if self._done:
@@ -125,10 +125,8 @@ class OpenCodeParser:
     def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
         """Say how it went."""
         failure = Failure(cause=Cause.AGENT_BUG, message=_LOOP) if self._loops else self._failure
-        if self._resumed and not self._begun and exit.code:
-            failure = Failure(cause=Cause.INCOMPLETE, message="The earlier session is gone; only a fresh start helps.")
-            return Outcome(ending=Ending.INCOMPLETE, failure=failure)
-        ending, reason = dialect.judge(exit, stderr_tail, done=self._done, failure=failure)
+        lost = self._resumed and not self._begun
+        ending, reason = dialect.judge(exit, stderr_tail, done=self._done, failure=failure, lost=lost)
         return Outcome(ending=ending, failure=reason, usage=self._usage, session=self._session)
 
 

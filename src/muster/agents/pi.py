@@ -63,6 +63,7 @@ class PiAgent:
             env_allow=(*_ENV_ALLOW, *keys_for(model), *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=session,
+            resumed=bool(spec.session),
         )
 
     def parser(self, launch: Launch) -> PiParser:

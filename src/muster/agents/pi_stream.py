@@ -8,7 +8,7 @@ from typing import Any
 from muster.agents import _dialect as dialect
 from muster.agents._codes import cause_in, retry_after_in
 from muster.agents._dialect import count, items, mapping, price, text_of
-from muster.model.attempts import Cause, Failure, Outcome, Usage
+from muster.model.attempts import Cause, Failure, Outcome, Usage, together
 from muster.ports import Exit, News
 
 _KNOWN = (
@@ -90,7 +90,7 @@ class PiParser:
                 case _:
                     pass
         model = text_of(message.get("responseModel")) or text_of(message.get("model"))
-        self._usage = dialect.plus(self._usage, _used(mapping(message.get("usage")), model))
+        self._usage = together((self._usage, _used(mapping(message.get("usage")), model)))
         yield News(kind="usage", usage=self._usage)
 
     def _retry(self, told: dict[str, Any]) -> News:

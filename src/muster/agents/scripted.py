@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from muster.agents import scripted_player
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
-from muster.ports import AttemptSpec, Capabilities, Detected, Exit, Launch, News
+from msgspec.structs import replace
 
-_SHOWN = 500
-_DEAREST_USD = 1e9
-_MOST_TOKENS = 10**15
+from muster.agents import _dialect as dialect
+from muster.agents import scripted_player
+from muster.model.attempts import Cause, Failure, Outcome, Usage, together
+from muster.ports import AttemptSpec, Binding, Capabilities, Detected, Exit, Launch, News
+
 # What an agent's own protocol may say; the rest is for the orchestrator to find out.
 _TOLD = {
     cause.value: cause
@@ -29,8 +28,10 @@ _TOLD = {
 class ScriptedAgent:
     """Plays the YAML script in the prompt; see `scripted_player` for its steps."""
 
-    name = "scripted"
     capabilities = Capabilities(reports_cost=True, permissions=("read", "edit", "full"))
+
+    def __init__(self, binding: Binding | None = None) -> None:
+        self.name = binding.name if binding else "scripted"
 
     async def detect(self) -> Detected:
         """It is part of Muster."""
@@ -57,11 +58,8 @@ class ScriptedParser:
 
     def feed(self, line: bytes) -> Iterable[News]:
         """Take one line; what is not a JSON object with a known type is noise."""
-        try:
-            told = json.loads(line)
-        except (ValueError, RecursionError):
-            return ()
-        if not isinstance(told, dict):
+        told = dialect.decode(line)
+        if told is None:
             return ()
         text = str(told.get("text", ""))
         match told.get("type"):
@@ -76,7 +74,7 @@ class ScriptedParser:
                 name, ok = str(told.get("name", "")), bool(told.get("ok", True))
                 return (News(kind="tool_started", tool=name), News(kind="tool_ended", tool=name, ok=ok))
             case "usage":
-                self._usage = _sum(self._usage, told)
+                self._usage = together((self._usage, _used(told)))
                 return (News(kind="usage", usage=self._usage),)
             case "result":
                 self._result = told
@@ -86,40 +84,15 @@ class ScriptedParser:
 
     def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
         """Say how it went."""
-        ending, failure = self._ending(exit, stderr_tail)
+        failure = None
+        if self._result is not None and self._result.get("ok") is not True:
+            cause = _TOLD.get(str(self._result.get("class")), Cause.CRASH)
+            failure = Failure(cause=cause, message=str(self._result.get("message") or "the script failed"))
+        ending, failure = dialect.judge(exit, stderr_tail, done=self._result is not None, failure=failure)
         return Outcome(ending=ending, failure=failure, usage=self._usage, session=self._session)
 
-    def _ending(self, exit: Exit, stderr_tail: bytes) -> tuple[Ending, Failure | None]:
-        result = self._result
-        if result is not None and result.get("ok") is not True:
-            cause = _TOLD.get(str(result.get("class")), Cause.CRASH)
-            return Ending.ERROR, Failure(cause=cause, message=str(result.get("message") or "the script failed"))
-        if exit.code == 0:
-            if result is not None:
-                return Ending.OK, None
-            message = "It ended without saying that it was done."
-            return Ending.INCOMPLETE, Failure(cause=Cause.INCOMPLETE, message=message)
-        how = f"killed by signal {exit.signal}" if exit.signal is not None else f"exit code {exit.code}"
-        last = stderr_tail.decode("utf-8", "replace").strip()[-_SHOWN:]
-        return Ending.ERROR, Failure(cause=Cause.CRASH, message=f"{how}: {last}" if last else how)
 
-
-def _sum(usage: Usage, told: dict[str, Any]) -> Usage:
-    cost = _price(told.get("cost_usd"))
-    total = usage.cost_usd if cost is None else (usage.cost_usd or 0.0) + cost
-    return Usage(
-        input=usage.input + _count(told.get("input")),
-        output=usage.output + _count(told.get("output")),
-        cost_usd=total,
-        cost_source="reported" if total is not None else "none",
-        model="scripted",
-    )
-
-
-def _price(value: object) -> float | None:
-    known = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _DEAREST_USD
-    return float(value) if known and isinstance(value, int | float) else None
-
-
-def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST_TOKENS else 0
+def _used(told: dict[str, Any]) -> Usage:
+    used = Usage(input=dialect.count(told.get("input")), output=dialect.count(told.get("output")), model="scripted")
+    cost_usd = dialect.price(told.get("cost_usd"))
+    return used if cost_usd is None else replace(used, cost_usd=cost_usd, cost_source="reported")

@@ -93,8 +93,13 @@ class Player:
         leave(code)
 
 
-def tell(**what: object) -> None:
-    """Write one line of the dialect."""
+def tell(**what: Any) -> None:
+    """Say something in the tongue of the program that is played."""
+    speak(what)
+
+
+def write_line(what: object) -> None:
+    """Write one line of JSON."""
     write_out(json.dumps(what).encode() + b"\n")
 
 
@@ -233,6 +238,9 @@ def _hang(_: object) -> None:
 def _ignore_term(_: object) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
+
+# What is told is written as it is, unless it is played in another program's words.
+speak: Callable[[dict[str, Any]], None] = write_line
 
 _STEPS: dict[str, Callable[[Any], None]] = {
     "say": lambda text: tell(type="text", text=str(text)),

@@ -23,6 +23,7 @@ from muster.ports import Approver, Clock, Executor, Listener, News, Store, Works
 LEASE_TTL_S = 15.0
 RENEW_EVERY_S = 5.0
 CHATTER_EVERY_S = 1.0
+_LONGEST_ID = 200
 
 
 class Actor:
@@ -255,6 +256,14 @@ class Actor:
                         cost_usd=news.usage.cost_usd,
                         model=news.usage.model,
                     )
+                )
+            case "session" if news.text and news.text != self.state.tasks[task].last.session:
+                self._journal.mention(ev.SessionOpened(task=task, attempt=attempt, session=news.text[:_LONGEST_ID]))
+            case "permission":
+                decision = "allow" if news.ok else "deny"
+                policy = news.data.get("policy", "")
+                self._journal.mention(
+                    ev.PermissionAsked(task=task, attempt=attempt, tool=news.tool, decision=decision, policy=policy)
                 )
             case "text":
                 self._journal.mention(ev.AgentSaid(task=task, attempt=attempt, text=news.text[:2000]))

@@ -18,6 +18,7 @@ from muster.model.ids import attempt_folder, attempt_id
 from muster.model.packet import packet
 from muster.model.plan import Task
 from muster.model.roles import DEFAULT_ROLE, ROLES
+from muster.model.sessions import spent_before
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
 from muster.ports import Approver, AttemptSpec, CheckSpec, Executor, News, Tell, Workspace
@@ -83,10 +84,12 @@ class Effects:
     async def _work(self, state: RunState, entry: TaskState) -> Facts:
         attempt, name = entry.last, entry.task.id
         facts: list[ev.Event] = []
-        if attempt.number > 1:
+        # A folder that the next attempt goes on in loses nothing.
+        keep = bool(attempt.resumes) and await self._workspace.place(name) is not None
+        if attempt.number > 1 and not keep:
             facts.extend(await self._salvage(name, attempt.number - 1))
         try:
-            workdir = await self._workspace.prepare(name, attempt.number, attempt.base)
+            workdir = await self._workspace.prepare(name, attempt.number, attempt.base, keep=keep)
         except ConflictError as error:
             failure = Failure(cause=Cause.ENVIRONMENT, message=f"{error.message} {error.hint}".strip())
             outcome = Outcome(ending=Ending.ERROR, failure=failure)
@@ -323,6 +326,8 @@ class Effects:
             model=model or policy.models.get(agent_name(entry), ""),
             effort=effort,
             permission=policy.permissions.get(agent_name(entry), "edit") if _writes(task) else "read",
+            session=attempt.resumes,
+            spent=spent_before(entry, attempt),
             max_cost_usd=task.max_cost.usd if task.max_cost is not None else None,
             env=env,
             env_allow=policy.env_allow,

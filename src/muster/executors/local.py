@@ -122,7 +122,9 @@ class LocalExecutor:
         duration_s = max(0.0, (folder.ended_at() or now) - (begun_at or now))
         known = ended.code is not None or ended.signal is not None or watch.timed_out or watch.flooded
         if parser is None or not known:
-            return Outcome(
+            said = _read(parser, ended, tail) if parser else Outcome(ending=Ending.INTERRUPTED)
+            return msgspec.structs.replace(
+                said,
                 ending=Ending.INTERRUPTED,
                 failure=Failure(cause=Cause.INTERRUPTED, message="Its owner and its processes were gone."),
                 duration_ms=round(duration_s * 1000),
@@ -250,10 +252,7 @@ def _outcome(
     redactor: Redactor,
     duration_s: float,
 ) -> Outcome:
-    try:
-        said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
-    except Exception as problem:  # a dialect from another package must not end the run
-        said = _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
+    said = _read(parser, ended, tail)
     ending, failure = said.ending, said.failure
     if watch.flooded:
         ending = Ending.ERROR
@@ -274,6 +273,13 @@ def _outcome(
         errors=folder.errors,
         swept=ended.swept,
     )
+
+
+def _read(parser: Parser, ended: Ended, tail: bytes) -> Outcome:
+    try:
+        return parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
+    except Exception as problem:  # a dialect from another package must not end the run
+        return _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
 
 
 def _exit_code(ended: Ended, watch: Watch) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from datetime import datetime
 
 from muster.model.plan import FileRef
@@ -52,6 +53,11 @@ class Cause(enum.Enum):
     CONFLICT = "conflict"
     BROKE_INTEGRATION = "broke-integration"
     ENVIRONMENT = "environment"
+    SESSION_LOST = "session-lost"
+
+
+# The fields of `Usage` that count tokens.
+TOKENS = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 
 class Usage(Record, frozen=True):
@@ -65,6 +71,27 @@ class Usage(Record, frozen=True):
     cost_usd: float | None = None
     cost_source: str = "none"
     model: str = ""
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that went in or came out; reasoning is part of the output."""
+        return self.input + self.cache_read + self.cache_write + self.output
+
+
+def together(usages: Iterable[Usage]) -> Usage:
+    """All tokens and the known costs in one value; the model is that of the last that names one.
+
+    >>> together([Usage(input=1, cost_usd=0.5, cost_source="reported"), Usage(input=2, model="m")])
+    Usage(input=3, cache_read=0, cache_write=0, output=0, reasoning=0, cost_usd=0.5, cost_source='reported', model='m')
+    """
+    each = list(usages)
+    costs = [one for one in each if one.cost_usd is not None]
+    return Usage(
+        **{name: sum(getattr(one, name) for one in each) for name in TOKENS},
+        cost_usd=sum(one.cost_usd or 0.0 for one in costs) if costs else None,
+        cost_source=costs[-1].cost_source if costs else "none",
+        model=next((one.model for one in reversed(each) if one.model), ""),
+    )
 
 
 class Failure(Record, frozen=True):
@@ -121,12 +148,18 @@ class Problem(Record, frozen=True):
 
 
 class Attempt(Record, frozen=True):
-    """What is known of one start of a task."""
+    """What is known of one start of a task.
+
+    ``resumes`` is the agent's session that it was to go on with, ``session`` the one that it told.
+    """
 
     number: int
     base: str
     started_at: datetime
     epoch: int = 0
+    agent: str = ""
+    resumes: str = ""
+    session: str = ""
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     commit: str = ""

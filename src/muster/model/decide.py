@@ -12,6 +12,7 @@ from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
 from muster.model.policy import Schedule
 from muster.model.retry import delay_ms, is_retryable
+from muster.model.sessions import session_to_resume
 from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus
 from muster.model.verification import missing_checks, wave_receipts
 
@@ -147,6 +148,8 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
             return _write(_retry(entry, failure, now, delay=0))
         failure = Failure(cause=Cause.INTERRUPTED, message=f"interrupted {entry.interruptions} times: it may crash us")
         return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
+    if failure.cause is Cause.SESSION_LOST and entry.lost_sessions == 1:
+        return _write(_retry(entry, failure, now, delay=0))
     left = is_retryable(policy.retry, failure) and entry.used_attempts < entry.allowed_attempts(policy)
     if left or entry.forgiven == entry.last.number:
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
@@ -193,11 +196,13 @@ def _starts(state: RunState, now: datetime) -> list[ev.Event]:
 def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
     task = entry.task
     agent = "command" if task.is_command else task.agent
-    named = task.agent.partition(":")[2].partition("@")[0]
+    name, _, named = task.agent.partition("@")[0].partition(":")
+    session = session_to_resume(entry, agent) if name in state.policy.resumes else ""
     return ev.AttemptStarted(
         task=task.id,
         attempt=len(entry.attempts) + 1,
-        base=base,
+        base=entry.last.base if session else base,
+        session=session,
         agent=agent,
         model="" if task.is_command else named or state.policy.phase_models.get("execute", ""),
     )

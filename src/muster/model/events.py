@@ -21,6 +21,7 @@ from muster.model.task_events import (
     DeadLetterAdded,
     ProcessSwept,
     RetryScheduled,
+    SessionOpened,
     TaskAudited,
     TaskCancelRequested,
     TaskFailed,
@@ -295,6 +296,7 @@ KnownEvent = (
     | ReactionMatched
     | ReactionSkipped
     | ReviewFinished
+    | SessionOpened
 )
 Event = KnownEvent | UnknownEvent
 
@@ -337,6 +339,7 @@ __all__ = [
     "RunReleased",
     "RunResumed",
     "RunStateChanged",
+    "SessionOpened",
     "TaskAudited",
     "TaskCancelRequested",
     "TaskFailed",

@@ -138,6 +138,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.TaskFailed()
             | ev.TaskCancelRequested()
             | ev.TaskSkipped()
+            | ev.SessionOpened()
         ):
             entry = state.tasks[event.task]
             return state if entry.status.closed or _is_late(state, entry, event) else _task(state, entry, event, at)
@@ -156,6 +157,7 @@ _TaskEvent = (
     | ev.TaskFailed
     | ev.TaskCancelRequested
     | ev.TaskSkipped
+    | ev.SessionOpened
 )
 
 
@@ -163,7 +165,7 @@ def _is_late(state: RunState, entry: TaskState, event: _TaskEvent) -> bool:
     """Whether a fact comes from a step that was cancelled after it had reached its end."""
     now = (len(entry.attempts), entry.station)
     match event:
-        case ev.AttemptEnded():
+        case ev.AttemptEnded() | ev.SessionOpened():
             return (event.attempt, Station.WORKING) != now
         case ev.TaskAudited():
             return (event.attempt, Station.AUDITING) != now
@@ -179,7 +181,14 @@ def _is_late(state: RunState, entry: TaskState, event: _TaskEvent) -> bool:
 def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) -> RunState:
     match event:
         case ev.AttemptStarted():
-            attempt = Attempt(number=event.attempt, base=event.base, started_at=at, epoch=state.epoch)
+            attempt = Attempt(
+                number=event.attempt,
+                base=event.base,
+                started_at=at,
+                epoch=state.epoch,
+                agent=event.agent,
+                resumes=event.session,
+            )
             entry = replace(
                 entry,
                 status=TaskStatus.RUNNING,
@@ -192,7 +201,8 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             failure = event.outcome.failure
             if failure is None and not event.outcome.ok:
                 failure = Failure(cause=_cause_of(event.outcome.ending), message=event.outcome.ending.value)
-            attempt = replace(entry.last, ended_at=at, outcome=event.outcome, failure=failure)
+            session = event.outcome.session or entry.last.session
+            attempt = replace(entry.last, ended_at=at, outcome=event.outcome, failure=failure, session=session)
             station = Station.AUDITING if failure is None else Station.JUDGING
             return put(state, _with_last(entry, attempt, station))
         case ev.TaskAudited():
@@ -214,9 +224,9 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             attempt = replace(entry.last, failure=event.failure, receipts=(*entry.last.receipts, *event.receipts))
             return put(state, _with_last(entry, attempt, Station.JUDGING))
         case ev.RetryScheduled():
-            # The next attempt is told what was wrong with the work, not that its owner died in between.
-            interrupted = event.failure.cause is Cause.INTERRUPTED
-            failure = entry.failure if interrupted else event.failure
+            # The next attempt is told what was wrong with the work, not what went wrong around it in between.
+            aside = event.failure.cause in (Cause.INTERRUPTED, Cause.SESSION_LOST)
+            failure = entry.failure if aside else event.failure
             return put(state, replace(entry, station=Station.BACKOFF, retry_at=event.due, failure=failure))
         case ev.TaskSucceeded():
             return close(state, replace(entry, failure=None), TaskStatus.DONE)
@@ -226,6 +236,8 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             return close(state, entry, TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED)
         case ev.TaskCancelRequested():
             return put(state, replace(entry, stop_source=event.source))
+        case ev.SessionOpened():
+            return put(state, _with_last(entry, replace(entry.last, session=event.session), entry.station))
         case ev.TaskSkipped():
             return close(state, replace(entry, reason=event.reason), TaskStatus.SKIPPED)
         case _:

@@ -29,6 +29,7 @@ def packet(state: RunState, entry: TaskState, prompt: str, nonce: str) -> str:
         "You need not commit: what you leave is committed for you.",
         _audit(task),
         _merged(state, task),
+        _continued(entry),
         _failure(entry, nonce),
     ]
     ours = "\n\n".join(part for part in parts if part)
@@ -57,6 +58,11 @@ def _audit(task: Task) -> str:
 def _merged(state: RunState, task: Task) -> str:
     before = [name for name in task.needs if state.tasks[name].status is TaskStatus.DONE]
     return f"Already merged and in your worktree: {_some(tuple(before))}." if before else ""
+
+
+def _continued(entry: TaskState) -> str:
+    resumes = bool(entry.attempts) and entry.last.resumes
+    return "You go on where the attempt before stopped: your worktree is as that one left it." if resumes else ""
 
 
 def _failure(entry: TaskState, nonce: str) -> str:

@@ -35,7 +35,8 @@ class RunPolicy(Record, frozen=True):
     """How one run behaves; recorded with the plan so that a resumed run behaves the same.
 
     ``models`` and ``permissions`` say for each agent the name of the model that its
-    program is started with, and what it may do by itself where its role writes.
+    program is started with, and what it may do by itself where its role writes;
+    ``resumes`` names the agents that can go on with an earlier session.
     """
 
     autonomy: Autonomy = Autonomy.ADAPTIVE
@@ -49,6 +50,7 @@ class RunPolicy(Record, frozen=True):
     default_agent: str = ""
     models: dict[str, str] = {}
     permissions: dict[str, str] = {}
+    resumes: tuple[str, ...] = ()
     env_allow: tuple[str, ...] = ()
     worktree_link: tuple[str, ...] = ()
     worktree_copy: tuple[str, ...] = ()

@@ -70,6 +70,7 @@ def _by_itself(cause: Cause) -> bool:
             | Cause.INCOMPLETE
             | Cause.TIMEOUT
             | Cause.INTERRUPTED
+            | Cause.SESSION_LOST
         ):
             return True
         # The next attempt is told what was wrong, so it does not repeat the same thing.

@@ -88,9 +88,15 @@ class TaskState(Record, frozen=True):
         return sum(1 for a in self.attempts if a.failure is not None and a.failure.cause is Cause.INTERRUPTED)
 
     @property
+    def lost_sessions(self) -> int:
+        """Attempts that could not go on with an earlier session; the first is not counted against the task."""
+        resumed = (a.failure for a in self.attempts if a.resumes)
+        return sum(1 for failure in resumed if failure is not None and failure.cause is Cause.SESSION_LOST)
+
+    @property
     def used_attempts(self) -> int:
         """Attempts that count against the task's limit."""
-        return len(self.attempts) - self.interruptions
+        return len(self.attempts) - self.interruptions - min(1, self.lost_sessions)
 
     def allowed_attempts(self, policy: RunPolicy) -> int:
         """How many attempts the manifest, the policy and people allow together."""

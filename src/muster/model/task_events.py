@@ -26,7 +26,10 @@ class TaskQueued(Record, frozen=True):
 
 
 class AttemptStarted(Record, frozen=True):
-    """An attempt is about to be started from commit ``base``; written before the process exists."""
+    """An attempt is about to be started from commit ``base``; written before the process exists.
+
+    ``session`` is the agent's session of the attempt before that it goes on with, in the folder as that one left it.
+    """
 
     type: ClassVar[str] = "task.attempt_started"
     task: str
@@ -34,6 +37,7 @@ class AttemptStarted(Record, frozen=True):
     base: str
     agent: str = ""
     model: str = ""
+    session: str = ""
 
 
 class AttemptEnded(Record, frozen=True):
@@ -169,6 +173,15 @@ class AgentUsed(Record, frozen=True):
     output: int = 0
     cost_usd: float | None = None
     model: str = ""
+
+
+class SessionOpened(Record, frozen=True):
+    """An agent told the id of the session that it works in; a later attempt may go on with it."""
+
+    type: ClassVar[str] = "agent.session_opened"
+    task: str
+    attempt: int
+    session: str
 
 
 class AgentSaid(Record, frozen=True):

@@ -108,6 +108,7 @@ class Narrator:
                 | ev.BudgetReserved()
                 | ev.BudgetSettled()
                 | ev.PermissionAsked()
+                | ev.SessionOpened()
                 | ev.NotificationSent()
                 | ev.ExportFailed()
                 | ev.ReactionMatched()

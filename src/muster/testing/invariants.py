@@ -101,7 +101,8 @@ def _check_start(before: RunState, event: ev.AttemptStarted, seen: Evidence) -> 
     require(before.cancel is None, f"{name} starts after the stop of the run")
     require(not entry.stop_source, f"{name} starts after its own stop")
     require(not before.stopping, f"{name} starts after {before.stopping} ended the run")
-    outdated = event.base != before.integration
+    goes_on = bool(event.session) and event.base == entry.last.base
+    outdated = event.base != before.integration and not goes_on
     first_of_wave = before.policy.schedule is Schedule.WAVES and event.attempt == 1
     require(not outdated or (first_of_wave and event.base == before.wave_base), f"{name} starts from {event.base}")
     for need in entry.task.needs:

@@ -66,10 +66,13 @@ class MemoryWorkspace:
         self._run = run
         self._scratches = 0
 
-    async def prepare(self, task: str, attempt: int, base: str) -> Path:
-        """Give the task a clean folder at commit ``base``."""
-        await self.dispose(task)
+    async def prepare(self, task: str, attempt: int, base: str, *, keep: bool = False) -> Path:
+        """Give the task a clean folder at commit ``base``, or the one that it has."""
         place = self._place(task)
+        if keep and place.is_dir() and self._objects.tenants.get((self._run, task), (0, ""))[1] == base:
+            self._objects.tenants[self._run, task] = (attempt, base)
+            return place
+        await self.dispose(task)
         _write(place, self._objects.commits[base].files)
         self._objects.tenants[self._run, task] = (attempt, base)
         return place

@@ -73,9 +73,11 @@ class GitWorkspace:
         """How many git processes were started, by command."""
         return self._git.calls
 
-    async def prepare(self, task: str, attempt: int, base: str) -> Path:
-        """Give the task a clean folder at ``base``; see the seam."""
+    async def prepare(self, task: str, attempt: int, base: str, *, keep: bool = False) -> Path:
+        """Give the task a clean folder at ``base``, or the one that it has; see the seam."""
         await self._make_ready(base)
+        if keep and (place := self._kept(task, attempt, base)) is not None:
+            return place
         await self.dispose(task)
         self._clear(self._folder / component(task), attempt)
         tree = await self._pool.take(component(task), base)
@@ -84,6 +86,15 @@ class GitWorkspace:
         tree.safe = frozenset({base})
         self._trees[task] = tree
         return place
+
+    def _kept(self, task: str, attempt: int, base: str) -> Path | None:
+        tree = self._find(task)
+        tenant = tree.tenant() if tree else None
+        if tree is None or tenant is None or tenant.base != base:
+            return None
+        tree.mend()
+        tree.let(Tenant(task=task, attempt=attempt, base=base))
+        return tree.folder / self._at.prefix
 
     async def place(self, task: str) -> Path | None:
         """The project's folder of a task that was prepared; see the seam."""
