@@ -153,6 +153,7 @@ class Meter:
                 | ev.AgentSaid()
                 | ev.ToolCalled()
                 | ev.PermissionAsked()
+                | ev.SessionOpened()
                 | ev.ReviewFinished()
                 | ev.BudgetReserved()
                 | ev.BudgetSettled()
