@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-GENERATORS = ("generate_cli.py", "generate_events.py", "generate_settings.py")
+GENERATORS = ("generate_cli.py", "generate_events.py", "generate_metrics.py", "generate_settings.py")
 
 
 def main() -> int:

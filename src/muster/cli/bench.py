@@ -95,3 +95,17 @@ def startup(runs: int, as_json: bool) -> None:
     for row in results:
         spread = f"{row.minimum_ms:.0f} / {row.median_ms:.0f} / {row.maximum_ms:.0f} ms"
         click.echo(f"{row.command:<16} min / median / max {spread}, budget {row.budget_ms:.0f} ms")
+
+
+@bench.command("telemetry")
+@click.option("--calls", type=click.IntRange(100), default=50_000, show_default=True, help="Calls in each round.")
+@json_option
+def telemetry(calls: int, as_json: bool) -> None:
+    """What measuring costs with two labels, beside prometheus_client and the OTel SDK where they are installed."""
+    from muster.bench.telemetry import measure, table
+
+    figures = list(measure(calls))
+    if as_json:
+        emit({"telemetry": figures})
+    else:
+        click.echo(table(figures))

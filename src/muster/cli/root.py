@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "profile": ("muster.cli.profile:profile", "List, show, check and make model profiles."),
     "config": ("muster.cli.config:config", "Show every setting and where it comes from."),
     "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),
+    "metrics": ("muster.cli.metrics:metrics", "Show what was measured: counts, durations, tokens, cost."),
     "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
     "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("muster.cli.version:version", "Show versions."),

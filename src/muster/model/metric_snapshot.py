@@ -6,10 +6,11 @@ from datetime import datetime
 
 from muster.model.record import Record
 
+# A snapshot has thousands of these and none is part of a circle, so the garbage collector need not look (gc=False).
 Labels = tuple[tuple[str, str], ...]
 
 
-class Sketch(Record, frozen=True):
+class Sketch(Record, frozen=True, gc=False):
     """A base-2 exponential histogram in OTLP's terms: bucket ``i`` holds values in (b^i, b^(i+1)], b = 2^(2^-scale)."""
 
     scale: int
@@ -17,14 +18,14 @@ class Sketch(Record, frozen=True):
     buckets: dict[int, int] = {}
 
 
-class Point(Record, frozen=True):
+class Point(Record, frozen=True, gc=False):
     """One series of a counter or gauge."""
 
     labels: Labels
     value: float
 
 
-class HistogramPoint(Record, frozen=True):
+class HistogramPoint(Record, frozen=True, gc=False):
     """One series of a histogram: ``counts`` has one more than ``bounds``, for what lies above the last bound."""
 
     labels: Labels

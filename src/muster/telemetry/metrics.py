@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import math
 from bisect import bisect_left
+from collections import Counter as BucketCounts
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
-from math import floor, frexp, log
+from math import floor, log
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from muster.model.metric_snapshot import Family, HistogramPoint, Labels, Point, Sketch
 from muster.model.sketch import FACTOR, LOWEST, MIN_NORMAL, SCALE, index_of, linear_quantile, merge, quantile
@@ -96,7 +97,7 @@ class HistogramSeries:
     """One set of labels of a histogram."""
 
     __slots__ = (
-        *("_bounds", "_closed", "_counts", "_ends", "_lock", "_max", "_min", "_now", "_point", "_slot", "_slots"),
+        *("_bounds", "_buckets", "_counts", "_earlier", "_ends", "_lock", "_max", "_min", "_now", "_point", "_slots"),
         *("_sum", "labels"),
     )
 
@@ -106,9 +107,9 @@ class HistogramSeries:
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(bounds) + 1)
         self._sum, self._min, self._max = 0.0, math.inf, -math.inf
-        # The sketch of the slots of ten seconds that are over, that of the newest slot, and the last hour's.
-        self._closed: dict[int, int] = {}
-        self._slot: dict[int, int] = {}
+        # The sketch, as it is and as it was when the newest slot of ten seconds began; what came in earlier slots.
+        self._buckets: dict[int, int] = {}
+        self._earlier: dict[int, int] = {}
         self._slots: deque[tuple[float, dict[int, int]]] = deque(maxlen=SLOTS)
         self._ends = -math.inf
         self._point: HistogramPoint | None = None
@@ -116,9 +117,10 @@ class HistogramSeries:
     def observe(self, value: float) -> None:
         """Take in one value; one below zero, as of a clock that was set back, counts as zero."""
         if MIN_NORMAL < value < HUGE:
-            # `index_of`, without the call.
-            mantissa, exponent = frexp(value)
-            index = (exponent - 1 << SCALE) - 1 if mantissa == 0.5 else floor(log(value) * FACTOR)
+            index = floor(log(value) * FACTOR)
+            # Next to a power of two the logarithm's rounding decides, and must not.
+            if not index + 1 & 30:
+                index = index_of(value)
         elif not value < math.inf:
             raise ValueError(f"A histogram cannot take {value}.")
         else:
@@ -127,8 +129,8 @@ class HistogramSeries:
         with self._lock:
             if (now := self._now()) >= self._ends:
                 self._turn(now)
-            slot = self._slot
-            slot[index] = slot.get(index, 0) + 1
+            buckets = self._buckets
+            buckets[index] = buckets.get(index, 0) + 1
             self._counts[bisect_left(self._bounds, value)] += 1
             self._sum += value
             if value < self._min:
@@ -139,42 +141,51 @@ class HistogramSeries:
 
     def _turn(self, now: float) -> None:
         """Begin a new slot."""
-        _add(self._closed, self._slot)
-        self._slot, self._ends = {}, (now // SLOT_S + 1) * SLOT_S
-        self._slots.append((self._ends, self._slot))
+        self._slots.append((self._ends, self._newest()))
+        self._earlier = self._buckets.copy()
+        self._ends = (now // SLOT_S + 1) * SLOT_S
+
+    def _newest(self) -> dict[int, int]:
+        """What came since the newest slot began."""
+        return {i: new for i, count in self._buckets.items() if (new := count - self._earlier.get(i, 0))}
 
     def point(self) -> HistogramPoint:
         """What it is now; the very same object as long as nothing came."""
         with self._lock:
             if self._point is None:
-                buckets = _add(self._closed.copy(), self._slot)
-                self._point = self._as_point(buckets, self._bounds, tuple(self._counts), self._sum)
+                buckets = self._buckets.copy()
+                zeros = buckets.pop(ZERO, 0)
+                self._point = HistogramPoint(
+                    labels=self.labels,
+                    count=sum(self._counts),
+                    sum=self._sum,
+                    min=self._min if self._max >= 0 else 0.0,
+                    max=max(self._max, 0.0),
+                    bounds=self._bounds,
+                    counts=tuple(self._counts),
+                    sketch=Sketch(scale=SCALE, zero_count=zeros, buckets=buckets),
+                )
             return self._point
 
     def recent(self, seconds: float) -> HistogramPoint:
-        """The sketch of the last ``seconds``, to the slot of ten seconds; without fixed buckets."""
+        """What came in the last ``seconds``, to the slot of ten seconds; without fixed buckets and sum."""
         with self._lock:
-            after, buckets = self._now() - seconds, dict[int, int]()
-            for ends, slot in self._slots:
+            after = self._now() - seconds
+            buckets = BucketCounts[int]()
+            for ends, slot in (*self._slots, (self._ends, self._newest())):
                 if ends > after:
-                    _add(buckets, slot)
-            return self._as_point(buckets, (), (sum(buckets.values()),), math.nan)
-
-    def _as_point(
-        self, buckets: dict[int, int], bounds: tuple[float, ...], counts: tuple[int, ...], total: float
-    ) -> HistogramPoint:
-        sketch = Sketch(scale=SCALE, zero_count=buckets.pop(ZERO, 0), buckets=buckets)
-        count = sum(counts)
-        low, high = (self._min, self._max) if count else (0.0, 0.0)
-        return HistogramPoint(
-            labels=self.labels, count=count, sum=total, min=low, max=high, bounds=bounds, counts=counts, sketch=sketch
-        )
-
-
-def _add(buckets: dict[int, int], more: Mapping[int, int]) -> dict[int, int]:
-    for index, count in more.items():
-        buckets[index] = buckets.get(index, 0) + count
-    return buckets
+                    buckets.update(slot)
+            count, zeros = buckets.total(), buckets.pop(ZERO, 0)
+            return HistogramPoint(
+                labels=self.labels,
+                count=count,
+                sum=math.nan,
+                min=self._min,
+                max=self._max,
+                bounds=(),
+                counts=(count,),
+                sketch=Sketch(scale=SCALE, zero_count=zeros, buckets=buckets),
+            )
 
 
 S = TypeVar("S", CounterSeries, GaugeSeries, HistogramSeries)
@@ -207,16 +218,10 @@ class Metric(Generic[S]):
     def family(self) -> Family:
         """What all series are now; a metric that never fired is one series without labels at zero."""
         with self._lock:
-            points = [one.point() for one in self._series.values()] or [self._make(()).point()]
+            points = tuple([one.point() for one in self._series.values()]) or (self._make(()).point(),)
         unit = self.name.rpartition("_")[2]
-        return Family(
-            name=self.name,
-            kind=self.kind,
-            help=self.help,
-            unit=unit if unit in UNITS else "",
-            points=tuple(point for point in points if isinstance(point, Point)),
-            histograms=tuple(point for point in points if isinstance(point, HistogramPoint)),
-        )
+        series: dict[str, Any] = {"histograms" if self.kind == "histogram" else "points": points}
+        return Family(name=self.name, kind=self.kind, help=self.help, unit=unit if unit in UNITS else "", **series)
 
     def _find(self, labels: Mapping[str, str]) -> S:
         if labels.keys() != self.known.keys():

@@ -1,0 +1,164 @@
+"""``muster metrics``: what was measured, folded from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from muster.cli.output import emit
+
+if TYPE_CHECKING:
+    from muster.model.entries import Entry
+    from muster.model.metric_snapshot import Family, MetricsSnapshot
+    from muster.wiring import Kit
+
+WATCH_EVERY_S = 2.0
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+
+class _ShowFirst(click.Group):
+    """A group whose first command may be left out."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_ShowFirst)
+def metrics() -> None:
+    """Show what was measured: `muster metrics` is short for `muster metrics show`."""
+
+
+@metrics.command("show")
+@click.argument("pattern", default="*", metavar="[GLOB]")
+@click.option("--run", "wanted", metavar="RUN", help="Only of this run.")
+@click.option("--format", "form", type=click.Choice(["table", "json", "prom"]), default="table", show_default=True)
+@click.option("--watch", is_flag=True, help="Go on and print again when something has changed.")
+def show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:
+    """Show the metrics whose names match GLOB, such as 'crew.task.*', of all runs."""
+    import anyio
+
+    anyio.run(_show, pattern, wanted, form, watch)
+
+
+async def _show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:
+    from muster.operations import find_run
+    from muster.telemetry.replay import Replay
+    from muster.wiring import open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        run = await find_run(kit.store, wanted) if wanted else None
+        replay, pos, printed = Replay(await _started(kit, run)), 0, False
+        while True:
+            before = pos
+            async for entry in _entries(kit, pos, run):
+                replay.take_in(entry)
+                pos = entry.pos
+            if not printed or pos != before:
+                if printed or watch:
+                    click.clear()
+                _print(_matching(replay.snapshot(), pattern), form)
+                printed = True
+            if not watch:
+                return
+            await kit.clock.sleep(WATCH_EVERY_S)
+
+
+@metrics.command("rebuild")
+def rebuild() -> None:
+    """Write the files in .muster/state/metrics anew from the journal."""
+    import anyio
+
+    click.echo(anyio.run(_rebuild))
+
+
+async def _rebuild() -> str:
+    import os
+
+    from muster.model.redaction import Redactor, secret_values
+    from muster.telemetry.replay import Rebuild
+    from muster.wiring import METRICS, open_project
+
+    async with open_project(Path.cwd()) as kit:
+        redact = Redactor(secret_values(os.environ))
+        anew = Rebuild(await _started(kit, None), kit.project / METRICS, redact)
+        async for entry in _entries(kit, 0, None):
+            anew.take_in(entry)
+        anew.finish()
+    return f"{METRICS} was written anew from {anew.entries} entries."
+
+
+async def _started(kit: Kit, run: str | None) -> Any:
+    """When the first entry was written."""
+    return min((head.first_at for head in await kit.store.runs() if run in (None, head.run)), default=kit.clock.now())
+
+
+async def _entries(kit: Kit, pos: int, run: str | None) -> AsyncIterator[Entry]:
+    """All entries after a position, a page at a time."""
+    while page := await kit.store.read_all(pos):
+        for entry in page:
+            if run in (None, entry.run):
+                yield entry
+        pos = page[-1].pos
+
+
+def _matching(snapshot: MetricsSnapshot, pattern: str) -> MetricsSnapshot:
+    from fnmatch import fnmatchcase
+
+    from muster.model.errors import NotFoundError
+    from muster.model.state import replace
+
+    chosen = tuple(family for family in snapshot.families if fnmatchcase(family.name, pattern))
+    if not chosen:
+        names = ", ".join(family.name for family in snapshot.families)
+        raise NotFoundError(f"No metric matches {pattern!r}.", hint=f"There are {names}.")
+    return replace(snapshot, families=chosen)
+
+
+def _print(snapshot: MetricsSnapshot, form: str) -> None:
+    if form == "prom":
+        from muster.telemetry.prometheus_text import render
+
+        click.echo(render(snapshot), nl=False)
+        return
+    if form == "json":
+        emit({"taken": snapshot.taken, "started": snapshot.started, "metrics": [_view(f) for f in snapshot.families]})
+        return
+    from muster.cli.output import table
+
+    table(
+        ["METRIC", "LABELS", "VALUE", "P50", "P95", "P99", "MAX"],
+        [
+            (view["name"], " ".join(f"{name}={text}" for name, text in one["labels"].items()), *map(_number, cells))
+            for view in map(_view, snapshot.families)
+            for one in view["series"]
+            for cells in [[one.get(key) for key in ("value", *QUANTILES, "max")]]
+        ],
+    )
+
+
+def _view(family: Family) -> dict[str, Any]:
+    """A family as JSON has it; the value of a histogram is its count."""
+    from muster.model.sketch import quantile
+
+    series: list[dict[str, Any]] = [{"labels": dict(p.labels), "value": p.value} for p in family.points]
+    for p in family.histograms:
+        ends = {"sum": p.sum, "min": p.min, "max": p.max} if p.count else {}
+        middle = {name: quantile(p, q) for name, q in QUANTILES.items()} if p.count else {}
+        series.append({"labels": dict(p.labels), "value": p.count, **ends, **middle})
+    return {"name": family.name, "kind": family.kind, "unit": family.unit, "help": family.help, "series": series}
+
+
+def _number(value: float | None) -> str:
+    """At most four digits that mean something; whole numbers as they are.
+
+    >>> _number(12), _number(1234.56), _number(0.001234), _number(None)
+    ('12', '1235', '0.001234', '')
+    """
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value == int(value) or value >= 1000 else f"{value:.4g}"

@@ -1,0 +1,75 @@
+"""Metrics of a journal, folded from its entries as if it were then."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from muster.model.entries import Entry
+from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.redaction import Redactor
+from muster.telemetry.catalogue import Catalogue
+from muster.telemetry.meter import Meter
+from muster.telemetry.registry import Registry
+from muster.telemetry.session import FLUSH_EVERY_S
+from muster.telemetry.sink import Sink
+
+SERVICE = {"service.name": "muster"}
+
+
+class Replay:
+    """Folds entries into metrics of its own, whose clock stands at the newest entry."""
+
+    def __init__(self, started: datetime) -> None:
+        self._at = started
+        self.registry = Registry(self, SERVICE)
+        self._meter = Meter(Catalogue(self.registry))
+
+    def now(self) -> datetime:
+        """The time of the newest entry."""
+        return self._at
+
+    def monotonic(self) -> float:
+        """The same in seconds."""
+        return self._at.timestamp()
+
+    async def sleep(self, seconds: float) -> None:
+        """Time passes with the entries and not by waiting."""
+
+    def take_in(self, entry: Entry) -> None:
+        """Fold one more entry."""
+        self._at = max(self._at, entry.at)
+        self._meter.on_entry(entry, entry.event)
+
+    def snapshot(self) -> MetricsSnapshot:
+        """What the metrics were after the newest entry."""
+        return self.registry.snapshot()
+
+
+class Rebuild:
+    """Writes the files of the sink anew from all entries of a journal; the old ones go when `finish` is called."""
+
+    def __init__(self, started: datetime, folder: Path, redact: Redactor) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._fresh = folder, tempfile.TemporaryDirectory(dir=folder, prefix=".rebuild-")
+        self._sink = Sink(Path(self._fresh.name), redact)
+        self._replay, self._written = Replay(started), started
+        self.entries = 0
+
+    def take_in(self, entry: Entry) -> None:
+        """Fold one more entry; writes a line for each minute in which there was one."""
+        if (entry.at - self._written).total_seconds() >= FLUSH_EVERY_S:
+            self._sink.write(self._replay.snapshot())
+            self._written = entry.at
+        self._replay.take_in(entry)
+        self.entries += 1
+
+    def finish(self) -> None:
+        """Write the last line and put the new files in the place of the old ones."""
+        with self._fresh as fresh:
+            self._sink.write(self._replay.snapshot())
+            for old in self._folder.glob("*.jsonl*"):
+                old.unlink()
+            for new in Path(fresh).iterdir():
+                new.rename(self._folder / new.name)
