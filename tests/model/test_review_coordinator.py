@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 from muster.model.findings import Bar, Covered, Finding, ReviewerRun, ReviewerStatus, Severity, Treatment, Verdict
 from muster.model.redaction import Redactor
 from muster.model.state import replace
-from muster.review.coordinator import Earlier, Limits, Material, coordinate, uncovered, verdict_of
+from muster.review.coordinator import Earlier, Material, coordinate, uncovered, verdict_of
 
-RULES = {
-    "SECURITY_INJECTION": Limits(highest=Severity.BLOCKER),
-    "MISSING_TEST": Limits(highest=Severity.MINOR, whole_range=True),
-    "UNIMPLEMENTED_CRITERION": Limits(highest=Severity.BLOCKER, whole_range=True),
-}
+RULES = ("SECURITY_INJECTION", "MISSING_TEST", "UNIMPLEMENTED_CRITERION")
 FILES = {
     "src/a.py": ["import os", "", "def run(name):", "    os.system(name)", "    return name", *["    pass"] * 20],
     "src/b.py": ["x = 1"],
@@ -38,7 +34,7 @@ AGENT = replace(SHELL, reporters=("agent:claude",), title="Command injection thr
 
 
 def settle(*findings, material=MATERIAL, **more):
-    return coordinate(findings, material, FILES.get, Redactor(), rules=RULES, **more)
+    return coordinate(findings, material, FILES.get, Redactor(), **more)
 
 
 def test_the_same_rule_at_the_same_line_is_one_finding_with_all_reporters_and_the_highest_severity() -> None:
@@ -147,12 +143,11 @@ def test_an_id_stays_when_the_line_moves_or_the_file_is_renamed_and_goes_when_th
         Material(paths=frozenset({"new.py"}), lineage={"new.py": "src/a.py"}),
         lambda path: FILES["src/a.py"],
         Redactor(),
-        rules=RULES,
     )
     changed = {"src/a.py": [line.replace("(name)", "(other)") for line in FILES["src/a.py"]]}
 
     def again(finding, files):
-        return coordinate([finding], MATERIAL, files.get, Redactor(), rules=RULES)[0][0].id
+        return coordinate([finding], MATERIAL, files.get, Redactor())[0][0].id
 
     assert again(replace(SHELL, line=6), moved) == first
     assert renamed[0][0].id == first
@@ -218,7 +213,7 @@ def test_a_secret_is_in_no_finding_and_a_quotation_without_it_still_counts() -> 
     finding = replace(SHELL, line=2, evidence=f'TOKEN = "{SECRET}"', title=f"A token: {SECRET}", detail=SECRET)
 
     def found(one):
-        return coordinate([one], MATERIAL, files.get, Redactor(), rules=RULES)
+        return coordinate([one], MATERIAL, files.get, Redactor())
 
     kept, dropped = found(finding)
     masked, _ = found(replace(finding, evidence='TOKEN = "***"'))

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("muster.cli.plan:plan", "Make, check and draw plans."),
     "run": ("muster.cli.run:run", "Run a plan: waves, audits, merges, gates."),
     "continue": ("muster.cli.resume:continue_", "Go on with a run that waits, was interrupted or failed."),
+    "review": ("muster.cli.review:review", "Review what changed and come to a verdict; needs no project and no model."),
     "ls": ("muster.cli.runs:ls", "List runs."),
     "show": ("muster.cli.runs:show", "Show one run: waves, tasks, attempts."),
     "events": ("muster.cli.events:events", "Print the journal of a run."),

@@ -18,6 +18,7 @@ from muster.model.findings import is_agents_only as by_agents
 from muster.model.record import Record
 from muster.model.redaction import MASK
 from muster.model.state import replace
+from muster.review.catalogue import CATALOGUE, Limits
 
 MAX_TITLE = 120
 MAX_DETAIL = 1200
@@ -30,14 +31,6 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _TEXTS = ("title", "detail", "impact", "evidence", "symbol", "anchor", "brief_ref")
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _MASK = MASK.decode()
-
-
-class Limits(Record, frozen=True):
-    """What a rule may weigh: from ``highest`` to ``lowest``; ``whole_range`` when it needs no file and line."""
-
-    highest: Severity
-    lowest: Severity = Severity.SUGGESTION
-    whole_range: bool = False
 
 
 class Earlier(Record, frozen=True):
@@ -69,7 +62,7 @@ def coordinate(
     lines_of: Lines,
     redact: Redact,
     *,
-    rules: Mapping[str, Limits],
+    rules: Mapping[str, Limits] = CATALOGUE,
     bar: Bar = Bar.ANY,
     earlier: Earlier | None = None,
     reasonable: bool = True,

@@ -1,0 +1,115 @@
+"""What a review takes from a project and leaves in it: brief, plan, where the work began, review.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from muster.config.load import find_project
+from muster.model.errors import InputError, NotFoundError
+from muster.model.findings import Review
+from muster.model.plan import Plan
+from muster.model.progress import Progress
+from muster.model.slugs import is_slug
+from muster.pipeline.artefacts import (
+    BRIEF,
+    PLAN,
+    PROGRESS,
+    artefact_path,
+    read_artefact,
+    read_source,
+    slugs,
+    write_artefact,
+)
+from muster.review.document import format_review
+from muster.review.review import ReviewRequest
+
+REVIEW = "review.md"
+
+
+def request_for(cwd: Path, *, path: Path | None, slug: str | None, since: str) -> tuple[ReviewRequest, Path | None]:
+    """A request for what is around ``cwd``, and the project that its review.md belongs to, if there is one.
+
+    Raises:
+        InputError: the brief cannot be used, or the project is not there.
+    """
+    project = _project(cwd)
+    request = ReviewRequest(repo=cwd, since=since)
+    if path is not None:
+        data, source = read_source(path)
+        request = _with_brief(request, data, source, path)
+        slug = request.slug
+        return _with_progress(request, project, slug), project if project and slug in slugs(project) else None
+    known = slugs(project) if project is not None else ()
+    slug = slug or (known[0] if len(known) == 1 else None)
+    if slug is None:
+        return request, None
+    if project is None or slug not in known:
+        raise NotFoundError(f"There is no project {slug!r}.", hint=f"projects: {', '.join(known) or 'none yet'}")
+    request = msgspec.structs.replace(request, slug=slug)
+    brief = read_artefact(project, slug, BRIEF)
+    if brief is not None:
+        place = artefact_path(project, slug, BRIEF)
+        request = _with_brief(request, brief, str(place), place)
+    return _with_progress(request, project, slug), project
+
+
+def keep_review(project: Path, review: Review) -> Path:
+    """Write the project's review.md."""
+    return write_artefact(project, review.slug, REVIEW, format_review(review))
+
+
+def load_review(cwd: Path, path: Path | None, slug: str | None) -> tuple[bytes, Path]:
+    """The bytes of an existing review.md, and where it is.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if path is not None:
+        return read_source(path)[0], path
+    project = _project(cwd)
+    known = slugs(project) if project is not None else ()
+    slug = slug or (known[0] if len(known) == 1 else None)
+    data = read_artefact(project, slug, REVIEW) if project is not None and slug is not None else None
+    if project is None or slug is None or data is None:
+        raise NotFoundError("There is no review.md.", hint="Name its file, or its project with --project.")
+    return data, artefact_path(project, slug, REVIEW)
+
+
+def _project(cwd: Path) -> Path | None:
+    try:
+        return find_project(cwd)
+    except NotFoundError:
+        return None
+
+
+def _with_brief(request: ReviewRequest, data: bytes, source: str, place: Path) -> ReviewRequest:
+    from muster.model.brief_document import parse_brief  # brings YAML along
+
+    brief = parse_brief(data, source=source)
+    return msgspec.structs.replace(
+        request, slug=brief.slug, brief=brief, brief_path=source, brief_mtime=place.stat().st_mtime
+    )
+
+
+def _with_progress(request: ReviewRequest, project: Path | None, slug: str) -> ReviewRequest:
+    """The request with where the project's newest run began, and the tasks of its plan."""
+    if project is None or not is_slug(slug):
+        return request
+    data = read_artefact(project, slug, PROGRESS)
+    if data is not None:
+        try:
+            progress = msgspec.json.decode(data, type=Progress)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise InputError(f"{artefact_path(project, slug, PROGRESS)}: {error}.") from error
+        request = msgspec.structs.replace(request, session_start=progress.session_start_sha)
+    plan = _plan(project, slug)
+    return msgspec.structs.replace(request, manifests=plan.tasks) if plan is not None else request
+
+
+def _plan(project: Path, slug: str) -> Plan | None:
+    from muster.model.plan_document import parse_plan
+
+    data = read_artefact(project, slug, PLAN)
+    return parse_plan(data, source=str(artefact_path(project, slug, PLAN))) if data is not None else None

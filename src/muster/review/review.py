@@ -1,0 +1,161 @@
+"""One review from the range to the verdict: scope, triage, reviewers side by side, coordinator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+
+import anyio
+
+from muster.model.brief import Brief
+from muster.model.findings import (
+    Bar,
+    Review,
+    ReviewerRun,
+    ReviewerStatus,
+    Verdict,
+)
+from muster.model.plan import Task
+from muster.model.record import Record
+from muster.model.redaction import Redactor
+from muster.model.state import replace
+from muster.review.coordinator import Earlier, Lines, Material, coordinate, uncovered, verdict_of
+from muster.review.plain import sealed
+from muster.review.refuted import read_refuted
+from muster.review.rules.run import run_rules
+from muster.review.scope import Scope, find_scope
+from muster.review.triage import Triage, triage
+
+MODES = ("default", "quick", "validate", "dry-run")
+PROGRAMS = "programs"
+
+
+class ReviewRequest(Record, frozen=True):
+    """What is to be reviewed and how; ``repo`` is any folder of a repository."""
+
+    repo: Path
+    slug: str = "review"
+    since: str = ""
+    until: str = "HEAD"
+    session_start: str = ""
+    include_uncommitted: bool = True
+    brief: Brief | None = None
+    brief_path: str = ""
+    brief_mtime: float | None = None
+    manifests: tuple[Task, ...] = ()
+    mode: str = "default"
+    bar: Bar = Bar.ANY
+    profile: str = "none"
+    earlier: Earlier = Earlier()
+
+
+async def survey(request: ReviewRequest) -> tuple[Scope, Triage]:
+    """What a review would look at, and how closely.
+
+    Raises:
+        InputError: there is no repository here, or no such commit.
+    """
+    scope = await find_scope(
+        request.repo,
+        since=request.since,
+        until=request.until,
+        session_start=request.session_start,
+        brief_mtime=request.brief_mtime,
+        include_uncommitted=request.include_uncommitted,
+    )
+    return scope, triage(scope)
+
+
+async def review(request: ReviewRequest, redact: Callable[[str], str] | None = None) -> Review:
+    """Review a range; the same repository and request give the same review.
+
+    Raises:
+        InputError: there is no repository here, or no such commit.
+    """
+    redact = redact or Redactor()
+    scope, seen = await survey(request)
+    blank = _blank(request, scope, seen)
+    if seen.refused:
+        return sealed(_refused(blank, seen), redact)
+    refuted: dict[str, str] = {}
+
+    async def look_up() -> None:
+        refuted.update(await read_refuted(scope.root, scope.store, scope.before))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(look_up, name="refuted findings")
+        brief = request.brief if request.mode != "quick" else None
+        report = await run_rules(scope, seen, brief, request.manifests)
+    findings, dropped = coordinate(
+        (*report.findings, *uncovered((change.path for change in scope.changes), seen.covered)),
+        _material(request, scope),
+        lines_of(scope),
+        redact,
+        bar=request.bar,
+        earlier=replace(request.earlier, refuted={**refuted, **request.earlier.refuted}),
+        reasonable=request.mode != "quick",
+    )
+    runs = (ReviewerRun(name=PROGRAMS, status=ReviewerStatus.DONE),)
+    told = replace(
+        blank,
+        verdict=verdict_of(findings, runs),
+        findings=findings,
+        dropped=dropped,
+        needs_agent=report.needs_agent,
+        reviewers=runs,
+        notes=(*blank.notes, *report.notes, *_without_brief(request)),
+    )
+    return sealed(told, redact)
+
+
+def lines_of(scope: Scope) -> Lines:
+    """The lines of each file as it is after the change."""
+    changes = {change.path: change for change in scope.changes}
+
+    @cache
+    def lines(path: str) -> Sequence[str] | None:
+        change = changes.get(path)
+        data = scope.new(change) if change is not None else None
+        if data is None:
+            return None
+        # As the rules read it, so that what they quote is found.
+        return [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
+
+    return lines
+
+
+def _blank(request: ReviewRequest, scope: Scope, seen: Triage) -> Review:
+    return Review(
+        slug=request.slug,
+        verdict=Verdict.ALLOW,
+        mode=request.mode,
+        before=scope.before,
+        after=scope.after,
+        uncommitted=any(change.uncommitted for change in scope.changes),
+        profile=request.profile,
+        bar=request.bar,
+        round=request.earlier.round + 1,
+        coverage=seen.covered,
+        notes=scope.warnings,
+    )
+
+
+def _refused(blank: Review, seen: Triage) -> Review:
+    tries = tuple(f"Try {suggestion}" for suggestion in seen.suggestions)
+    return replace(blank, verdict=Verdict.REFUSED, notes=(*blank.notes, seen.refused, *tries))
+
+
+def _material(request: ReviewRequest, scope: Scope) -> Material:
+    named = {path for change in scope.changes for path in (change.path, change.old_path) if path}
+    return Material(
+        paths=frozenset(named | {request.brief_path} - {""}),
+        lineage={change.path: change.old_path for change in scope.changes if change.old_path},
+    )
+
+
+def _without_brief(request: ReviewRequest) -> tuple[str, ...]:
+    if request.brief is not None and request.mode != "quick":
+        return ()
+    why = "a quick review looks at code only" if request.brief is not None else "there is no brief"
+    return (f"Conformance with a brief was not looked at: {why}.",)

@@ -1,0 +1,146 @@
+"""A person asks for a verdict: in any repository, for other programs, and again after a finding was refuted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.journeys.site import Site
+
+CONFLICT = "def a():\n<<<<<<< HEAD\n    return 1\n=======\n    return 2\n>>>>>>> other\n"
+CALM = "def a():\n    return 1\n"
+BRIEF = """\
+---
+type: brief
+slug: calm
+---
+# Calm
+
+## Intent
+Be calm.
+
+## Goal
+Calm code.
+
+## Success Criteria
+- It is calm, file: `src/app.py`
+"""
+
+
+def test_a_repository_that_never_heard_of_muster_is_reviewed_and_nothing_is_written_into_it(site: Site) -> None:
+    site.commit("Calm", {"src/app.py": CALM})
+    site.write({"src/app.py": CONFLICT})
+    before = site.git("status", "--porcelain")
+
+    ran = site.muster("review", "--since", "HEAD~1")
+    again = site.muster("review", "--since", "HEAD~1")
+
+    assert ran.code == 3
+    assert ran.out.startswith("---\ntype: review\nslug: review\nverdict: BLOCK\n")
+    assert "[uncommitted]" in ran.out
+    assert "there is no brief" in ran.out
+    assert again.out == ran.out, "the same input gives the same bytes"
+    assert (site.git("status", "--porcelain"), (site.top / ".muster").exists()) == (before, False)
+
+
+def test_the_verdict_decides_the_exit_code(site: Site) -> None:
+    site.commit("Calm", {"src/app.py": CALM})
+    allowed = site.muster("review")
+    site.commit("Too much", {f"f{number}.txt": "x\n" for number in range(101)})
+    refused = site.muster("review")
+    unknown = site.muster("review", "--since", "nowhere")
+    misspelt = site.muster("review", "--sine", "HEAD~1")
+
+    assert [ran.code for ran in (allowed, refused, unknown, misspelt)] == [0, 4, 2, 2]
+    assert "101 files" in refused.out
+    assert "f100.txt" in refused.out, "every file is in the coverage, also of a review that was refused"
+
+
+def test_a_dry_run_shows_scope_and_triage_and_writes_nothing(site: Site) -> None:
+    site.commit("Work", {"src/app.py": CALM, "auth/login.py": CALM, "poetry.lock": "x\n"})
+
+    shown = site.muster("review", "--mode", "dry-run", "--json").json
+    told = site.muster("review", "--mode", "dry-run")
+
+    assert {row["path"]: row["treatment"] for row in shown["covered"]} == {
+        "auth/login.py": "deep-review",
+        "poetry.lock": "skip",
+        "src/app.py": "summary-only",
+    }
+    assert "nothing was written" in told.out
+
+
+def test_a_project_keeps_its_review_and_checks_and_mends_it(site: Site) -> None:
+    place = site.top / ".muster/projects/calm/review.md"
+    site.write({".muster/projects/calm/brief.md": BRIEF})
+    site.commit("Calm", {"src/app.py": CALM})
+
+    ran = site.muster("review", "--since", "HEAD~1")
+    valid = site.muster("review", "--mode", "validate")
+    place.write_text(place.read_text().replace("  MINOR: 0", "  MINOR: 5"))
+    mended = site.muster("review", "--mode", "validate", "--json")
+    place.write_text(place.read_text().replace("verdict: ALLOW\n", "", 1))
+    broken = site.muster("review", "--mode", "validate")
+
+    assert (ran.code, valid.code, mended.code, broken.code) == (0, 0, 0, 6)
+    assert "slug: calm" in place.read_text()
+    assert "review.md" in ran.out
+    assert (mended.json["mended"], [issue["code"] for issue in mended.json["issues"]]) == (True, ["COUNTS"])
+    assert "'verdict' is missing" in broken.out
+
+
+def test_a_brief_is_named_by_its_file_too(site: Site) -> None:
+    site.write({"wanted.md": BRIEF})
+    site.commit("Calm", {"src/app.py": CALM})
+
+    ran = site.muster("review", "wanted.md", "--since", "HEAD~1", "--format", "json")
+
+    assert ran.json["slug"] == "calm"
+    assert not any("no brief" in note for note in ran.json["notes"])
+
+
+@pytest.mark.parametrize("form", ["md", "json", "sarif", "gitlab", "junit", "rdjson", "github", "table"])
+def test_every_format_names_the_place_and_holds_no_secret(site: Site, form: str) -> None:
+    secret = "ghp_" + "a1B2" * 9
+    site.commit("Conflict", {"src/app.py": CONFLICT.replace("return 2", f'return "{secret}"')})
+
+    ran = site.muster("review", "--format", form, env={"MY_TOKEN": "return 1"})
+
+    assert ran.code == 3
+    assert "src/app.py" in ran.out
+    assert secret not in ran.out
+    assert "return 1" not in ran.out, "what the environment calls secret is secret as well"
+
+
+def test_a_refuted_finding_is_left_out_with_the_reason_until_its_text_changes(site: Site) -> None:
+    site.commit("Conflict", {"src/app.py": CONFLICT})
+    first = site.muster("review", "--json").json
+    (found,) = first["findings"]
+
+    refuted = site.muster("review", "refute", found["id"], "-m", "an example in a document")
+    second = site.muster("review", "--json")
+    site.commit("Changed", {"src/app.py": CONFLICT.replace("HEAD", "mine")})
+    third = site.muster("review", "--since", "HEAD~2", "--json")
+
+    assert refuted.code == 0
+    assert (second.code, second.json["findings"]) == (0, [])
+    assert second.json["dropped"][0]["reason"] == "refuted: an example in a document"
+    assert third.code == 3
+    assert site.muster("review", "refute", "f-1", "-m", "x").code == 2
+
+
+def test_a_shared_refutation_counts_only_from_the_commit_before(site: Site) -> None:
+    site.commit("Conflict", {"src/app.py": CONFLICT})
+    (found,) = site.muster("review", "--json").json["findings"]
+    book = json.dumps([{"id": found["id"], "why": "mine, trust me"}])
+    site.git("reset", "-q", "--hard", "HEAD~1")
+    site.commit("Both at once", {"src/app.py": CONFLICT, ".muster/refuted.json": book})
+
+    brought_along = site.muster("review", "--json")
+    site.git("reset", "-q", "--hard", "HEAD~1")
+    site.commit("Agreed", {".muster/refuted.json": book})
+    site.commit("Conflict", {"src/app.py": CONFLICT})
+    agreed = site.muster("review", "--json")
+
+    assert (brought_along.code, agreed.code) == (3, 0)
