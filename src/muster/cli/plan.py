@@ -103,11 +103,12 @@ def graph(path: Path | None, slug: str | None, form: str, as_json: bool) -> None
 @json_option
 def new(path: Path, as_json: bool) -> None:
     """Write a first plan that works here: commands only, proven by the repository's own tests."""
+    from muster.cli.project import find_any_project
     from muster.model.errors import RefusedError
     from muster.pipeline.artefacts import create_text
     from muster.pipeline.starter import command_for_tests, starter_plan
 
-    project = _project() or Path.cwd()
+    project = find_any_project() or Path.cwd()
     if not create_text(path, starter_plan(project, str(path))):
         raise RefusedError(f"{path} exists already; nothing was changed.", hint="muster plan new OTHER.md")
     command = command_for_tests(project)
@@ -120,9 +121,10 @@ def new(path: Path, as_json: bool) -> None:
 
 
 def _load(path: Path | None, slug: str | None) -> tuple[bytes, str, Path | None]:
+    from muster.cli.project import find_any_project
     from muster.pipeline.artefacts import load_plan
 
-    project = _project()
+    project = find_any_project()
     data, source = load_plan(project, path=path, slug=slug)
     return data, source, project
 
@@ -132,17 +134,6 @@ def _parse(path: Path | None, slug: str | None) -> tuple[Plan, str]:
 
     data, source, _ = _load(path, slug)
     return parse_plan(data, source=source), source
-
-
-def _project() -> Path | None:
-    """The project around the current folder; a plan can be looked at without one."""
-    from muster.config.load import find_project
-    from muster.model.errors import NotFoundError
-
-    try:
-        return find_project(Path.cwd())
-    except NotFoundError:
-        return None
 
 
 def _brief_sha256(project: Path | None, slug: str) -> str:

@@ -12,10 +12,15 @@ from muster.config.resolve import Resolved
 from muster.model.errors import NotFoundError
 
 
+def find_any_project() -> Path | None:
+    """The project around the current folder, if there is one."""
+    try:
+        return find_project(Path.cwd())
+    except NotFoundError:
+        return None
+
+
 def read_settings(flags: Mapping[str, tuple[str, Any]] | None = None) -> tuple[Path | None, Resolved]:
     """The project, if there is one here, and the settings with the given flags on top."""
-    try:
-        project = find_project(Path.cwd())
-    except NotFoundError:
-        project = None
+    project = find_any_project()
     return project, load_settings(project, environ=os.environ, flags=flags)

@@ -103,6 +103,7 @@ async def _review(
 ) -> int:
     import os
 
+    from muster.cli.project import find_any_project
     from muster.model.findings import Bar
     from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
@@ -112,7 +113,7 @@ async def _review(
     from muster.review.review import survey
 
     redact = Redactor(secret_values(os.environ))
-    request, project = request_for(Path.cwd(), path=path, slug=slug, since=since)
+    request, project = request_for(Path.cwd(), find_any_project(), path=path, slug=slug, since=since)
     request = replace(request, mode=mode, bar=Bar(gate))
     if mode == "dry-run":
         scope, seen = await survey(request)
@@ -163,11 +164,12 @@ def _forecast(
 
 
 def _validate(path: Path | None, slug: str | None, *, as_json: bool) -> int:
+    from muster.cli.project import find_any_project
     from muster.pipeline.artefacts import write_text
     from muster.pipeline.reviewing import load_review
     from muster.review.validate import check_review
 
-    data, place = load_review(Path.cwd(), path, slug)
+    data, place = load_review(find_any_project(), path, slug)
     checked = check_review(data)
     if checked.mended:
         write_text(place, checked.mended)

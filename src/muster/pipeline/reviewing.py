@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from muster.config.load import find_project
 from muster.model.errors import InputError, NotFoundError
 from muster.model.findings import Review
 from muster.model.plan import Plan
@@ -28,13 +27,14 @@ from muster.review.review import ReviewRequest
 REVIEW = "review.md"
 
 
-def request_for(cwd: Path, *, path: Path | None, slug: str | None, since: str) -> tuple[ReviewRequest, Path | None]:
-    """A request for what is around ``cwd``, and the project that its review.md belongs to, if there is one.
+def request_for(
+    cwd: Path, project: Path | None, *, path: Path | None, slug: str | None, since: str
+) -> tuple[ReviewRequest, Path | None]:
+    """A request for what is around ``cwd``, and the project that its review.md belongs to, if it belongs to one.
 
     Raises:
         InputError: the brief cannot be used, or the project is not there.
     """
-    project = _project(cwd)
     request = ReviewRequest(repo=cwd, since=since)
     if path is not None:
         data, source = read_source(path)
@@ -60,7 +60,7 @@ def keep_review(project: Path, review: Review) -> Path:
     return write_artefact(project, review.slug, REVIEW, format_review(review))
 
 
-def load_review(cwd: Path, path: Path | None, slug: str | None) -> tuple[bytes, Path]:
+def load_review(project: Path | None, path: Path | None, slug: str | None) -> tuple[bytes, Path]:
     """The bytes of an existing review.md, and where it is.
 
     Raises:
@@ -68,20 +68,12 @@ def load_review(cwd: Path, path: Path | None, slug: str | None) -> tuple[bytes, 
     """
     if path is not None:
         return read_source(path)[0], path
-    project = _project(cwd)
     known = slugs(project) if project is not None else ()
     slug = slug or (known[0] if len(known) == 1 else None)
     data = read_artefact(project, slug, REVIEW) if project is not None and slug is not None else None
     if project is None or slug is None or data is None:
         raise NotFoundError("There is no review.md.", hint="Name its file, or its project with --project.")
     return data, artefact_path(project, slug, REVIEW)
-
-
-def _project(cwd: Path) -> Path | None:
-    try:
-        return find_project(cwd)
-    except NotFoundError:
-        return None
 
 
 def _with_brief(request: ReviewRequest, data: bytes, source: str, place: Path) -> ReviewRequest:
