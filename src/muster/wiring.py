@@ -27,6 +27,7 @@ from muster.engine.journal import Journal
 from muster.engine.ownership import begin, resume
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
+from muster.model.budget import RUN
 from muster.model.errors import EnvironmentProblem, MusterError, RefusedError
 from muster.model.ids import new_id
 from muster.model.messages import Message
@@ -311,6 +312,9 @@ def _as_before(kit: Kit, old: RunPolicy, new: RunPolicy) -> RunPolicy:
     """The policy of a run that goes on for another: what was asked for then holds, unless a flag says otherwise now."""
     kept = {"run.gates": "autonomy", "run.schedule": "schedule", "run.max_parallel": "max_parallel"}
     given = {key for key, value in kit.flags.values() if value is not None}
+    if "budget.run" not in given:
+        old_run = tuple(limit for limit in old.budgets if limit.scope == RUN)
+        new = replace(new, budgets=(*old_run, *(limit for limit in new.budgets if limit.scope != RUN)))
     return replace(new, **{name: getattr(old, name) for key, name in kept.items() if key not in given})
 
 

@@ -263,6 +263,8 @@ STORY: list[ev.Event] = [
     ev.ReactionSkipped(reason="no_rule", candidate_count=2),
     ev.SessionOpened(task="T2", attempt=2, session="0198c0de"),
     ev.AttemptStarted(task="T2", attempt=3, base=commit(1), agent="claude", session="0198c0de"),
+    ev.AgentUsed(task="T1", attempt=1, input=10, output=5, cost_usd=0.01, model="opus", cache_write=300),
+    ev.BudgetLimitSet(scope="run", unit="usd", limit=10.0, by="alice"),
 ]
 
 

@@ -43,6 +43,10 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "reliability.retryable": (["exit"], ["limit_*"]),
     "reliability.non_retryable": (["timeout"], ["*"]),
     "reliability.auto_recover": (True, False),
+    "telemetry.enabled": (True, False),
+    "budget.run": ("5 usd", "200k tokens"),
+    "budget.day": ("5 usd", "200k tokens"),
+    "budget.project": ("5 usd", "200k tokens"),
     "agents.default": ("codex", "kimi"),
 }
 KINDS = (LayerKind.USER, LayerKind.PROJECT, LayerKind.FLAG)

@@ -69,7 +69,7 @@ def test_a_failed_task_lets_the_others_finish_what_they_do_and_then_ends_the_run
 
     assert run.state.state == "error"
     assert run.state.reason == "a failed: ended with auth"
-    assert statuses(run) == {"a": "failed", "b": "done", "c": "queued"}
+    assert statuses(run) == {"a": "failed", "b": "done", "c": "skipped"}
     assert run.main == BASE
 
 
@@ -174,7 +174,7 @@ def test_a_stopped_run_ends_what_runs_and_starts_nothing_more() -> None:
 
     run = after(run, "a stops", "b stops")
     assert (run.state.state, run.state.stage) == ("cancelled", Stage.IDLE)
-    assert statuses(run) == {"a": "cancelled", "b": "cancelled", "c": "queued"}
+    assert statuses(run) == {"a": "cancelled", "b": "cancelled", "c": "skipped"}
 
 
 def test_the_time_from_the_request_to_the_end_of_a_stopped_run_is_recorded() -> None:

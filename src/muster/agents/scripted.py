@@ -87,7 +87,9 @@ class ScriptedParser:
         failure = None
         if self._result is not None and self._result.get("ok") is not True:
             cause = _TOLD.get(str(self._result.get("class")), Cause.CRASH)
-            failure = Failure(cause=cause, message=str(self._result.get("message") or "the script failed"))
+            message = str(self._result.get("message") or "the script failed")
+            after_s = dialect.price(self._result.get("retry_after_s"))
+            failure = Failure(cause=cause, message=message, retry_after_s=after_s)
         ending, failure = dialect.judge(exit, stderr_tail, done=self._result is not None, failure=failure)
         return Outcome(ending=ending, failure=failure, usage=self._usage, session=self._session)
 

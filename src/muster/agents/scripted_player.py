@@ -9,7 +9,7 @@ A script is a list of steps, or a mapping from attempt numbers to such lists:
       - commit: {message: "Say hello"}
 
 Steps: say, think, write {path, text}, append {path, text}, delete, patch {path, old, new}, run,
-commit {message}, sleep, usage {input, output, cost_usd}, tool {name, ok}, result {ok, class, message},
+commit {message}, sleep, usage {input, output, cost_usd}, tool {name, ok}, result {ok, class, message, retry_after_s},
 exit, lie {text}, and for tests hang, garbage {bytes}, flood {bytes}, daemon {seconds, setsid, clean_env},
 ignore_term, crash {signal}, read_stdin, close_stdout.
 """

@@ -65,12 +65,16 @@ async def _waiting(kit: Kit) -> list[dict[str, Any]]:
 @click.command()
 @click.argument("gate", default="@last")
 @click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
+@click.option("--budget", metavar="AMOUNT", default="", help="At a budget's end: the new limit altogether.")
 @click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
 @json_option
 @click.pass_context
-def approve(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> None:
-    """Say yes at GATE: its id, a unique beginning or ending of it, or a run with one question."""
-    ctx.exit(_decide(gate, "approve", why, go, as_json))
+def approve(ctx: click.Context, gate: str, why: str, budget: str, go: bool, as_json: bool) -> None:
+    """Say yes at GATE: its id, a unique beginning or ending of it, or a run with one question.
+
+    A budget is raised by its first amount once more, or to --budget.
+    """
+    ctx.exit(_decide(gate, "approve", why, go, as_json, budget))
 
 
 @click.command()
@@ -84,10 +88,10 @@ def deny(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> No
     ctx.exit(_decide(gate, "deny", why, go, as_json))
 
 
-def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool) -> int:
+def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool, budget: str = "") -> int:
     import anyio
 
-    result = anyio.run(_answer, gate, answer, why)
+    result = anyio.run(_answer, gate, answer, why, budget)
     if as_json:
         emit(result)
     else:
@@ -105,7 +109,7 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool) -> int:
     return anyio.run(go_on, result["run"], True, True, {}, output)
 
 
-async def _answer(wanted: str, answer: str, why: str) -> dict[str, Any]:
+async def _answer(wanted: str, answer: str, why: str, budget: str) -> dict[str, Any]:
     from muster.operations import deliver, is_driven
     from muster.wiring import message, open_project
 
@@ -113,7 +117,8 @@ async def _answer(wanted: str, answer: str, why: str) -> dict[str, Any]:
         gate = _pick(wanted, await _waiting(kit))
         run = gate["run"]
         driven = await is_driven(kit, run)
-        sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=getpass.getuser())
+        by = getpass.getuser()
+        sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=by, budget=budget)
         state = await deliver(kit, sent)
         ended = state.state if state.ended and not driven else ""
         return {"gate": gate["id"], "run": run, "answer": answer, "driven": driven, "ended": ended}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="For a new run: who decides.")
 @click.option("--profile", metavar="NAME", help="For a new run: which model does which phase.")
+@click.option("--budget", metavar="AMOUNT", help='What the run may use altogether: "5 usd", "200k tokens" or both.')
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
 @json_option
 @jsonl_option
@@ -32,6 +33,7 @@ def continue_(
     no_input: bool,
     gates: str | None,
     profile: str | None,
+    budget: str | None,
     quiet: bool,
     as_json: bool,
     as_jsonl: bool,
@@ -46,17 +48,23 @@ def continue_(
 
     from muster.cli.driving import Output
 
-    flags = {"--gates": ("run.gates", gates), "--profile": ("default_profile", profile)}
+    flags = {
+        "--gates": ("run.gates", gates),
+        "--profile": ("default_profile", profile),
+        "--budget": ("budget.run", budget),
+    }
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
     ctx.exit(anyio.run(go_on, run, yes, not no_input, flags, output))
 
 
 async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output) -> int:
     """Continue a run in whatever way its state asks for, and say which."""
+    import getpass
+
     from muster.cli.driving import drive_and_tell
-    from muster.operations import is_driven, load_run, stop_run
+    from muster.operations import deliver, is_driven, load_run, stop_run
     from muster.reports.views import status_of
-    from muster.wiring import open_project, restart_run, resume_run
+    from muster.wiring import message, open_project, restart_run, resume_run
 
     async with open_project(Path.cwd(), flags) as kit:
         state = await load_run(kit, wanted)
@@ -77,5 +85,7 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
                     return 7
             if output.for_people:
                 click.echo(f"Run {state.run} was {status}; going on after entry {state.seq}.")
+            if budget := flags.get("--budget", ("", None))[1]:
+                await deliver(kit, message(kit, state.run, "budget", budget=budget, by=getpass.getuser()))
             journal = await resume_run(kit, state.run, reason=status)
         return await drive_and_tell(kit, journal, output, interactive=interactive)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--profile", metavar="NAME", help="Which model does which phase.")
 @click.option("--schedule", type=click.Choice(["waves", "eager"]), help="When a task may start.")
 @click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="Attempts at the same time.")
+@click.option("--budget", metavar="AMOUNT", help='What the run may use: "5 usd", "200k tokens" or both.')
 @click.option("--dry-run", is_flag=True, help="Show waves, gates and models; start nothing.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
@@ -36,6 +37,7 @@ def run(
     profile: str | None,
     schedule: str | None,
     max_parallel: int | None,
+    budget: str | None,
     dry_run: bool,
     no_input: bool,
     quiet: bool,
@@ -57,6 +59,7 @@ def run(
         "--schedule": ("run.schedule", schedule),
         "--max-parallel": ("run.max_parallel", max_parallel),
         "--profile": ("default_profile", profile),
+        "--budget": ("budget.run", budget),
     }
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
     ctx.exit(anyio.run(_run, plan_path, slug, flags, dry_run, not no_input, output))

@@ -5,12 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muster.config.profiles import load_models
-from muster.config.settings import AgentSettings, AgentsSettings, Settings
+from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, Settings
+from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
+from muster.model.errors import InputError
 from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy
 from muster.model.profiles import ProfileChoice
 from muster.model.state import replace
 from muster.model.tiers import resolve_model
+
+
+def budgets(settings: BudgetSettings) -> tuple[Limit, ...]:
+    """The limits that the settings name.
+
+    Raises:
+        InputError: one of them is no budget.
+    """
+    found: list[Limit] = []
+    for scope, text in ((RUN, settings.run), (DAY, settings.day), (PROJECT, settings.project)):
+        try:
+            found += parse_budget(text, scope)
+        except ValueError as error:
+            raise InputError(f"budget.{scope}: {error}.", hint='muster run --budget "5 usd"') from error
+    return tuple(found)
 
 
 def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
@@ -40,6 +57,7 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
         worktree_copy=settings.worktree.copy,
         run_hooks=settings.git.hooks,
         keep_raw=settings.run.keep_raw,
+        budgets=budgets(settings.budget),
     )
 
 

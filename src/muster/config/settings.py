@@ -103,6 +103,19 @@ class TelemetrySettings(StrictRecord, frozen=True):
     enabled: Annotated[bool, Meta(description="Keep metrics of each run below `.muster/state/metrics`.")] = True
 
 
+class BudgetSettings(StrictRecord, frozen=True):
+    """How much may be spent; each is an amount of money, of tokens, or both: "5 usd, 200k tokens"."""
+
+    # Each of them trusted: a repository must not raise what its user has allowed.
+    run: Annotated[str, Meta(description="What one run may use; empty is without a limit.", extra=TRUSTED)] = ""
+    day: Annotated[
+        str, Meta(description="What all runs of this project may use in a day (UTC) together.", extra=TRUSTED)
+    ] = ""
+    project: Annotated[
+        str, Meta(description="What all runs of this project may use for all time together.", extra=TRUSTED)
+    ] = ""
+
+
 class AgentSettings(StrictRecord, frozen=True):
     """How one agent is started."""
 
@@ -146,4 +159,5 @@ class Settings(StrictRecord, frozen=True):
     worktree: WorktreeSettings = WorktreeSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    budget: BudgetSettings = BudgetSettings()
     agents: AgentsSettings = AgentsSettings()

@@ -255,6 +255,7 @@ class Actor:
                         output=news.usage.output,
                         cost_usd=news.usage.cost_usd,
                         model=news.usage.model,
+                        cache_write=news.usage.cache_write,
                     )
                 )
             case "session" if news.text and news.text != self.state.tasks[task].last.session:

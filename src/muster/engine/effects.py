@@ -15,6 +15,7 @@ from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Rece
 from muster.model.audit import AuditFacts, failure_of, judge, judge_work
 from muster.model.errors import ConflictError
 from muster.model.ids import attempt_folder, attempt_id
+from muster.model.messages import answered
 from muster.model.packet import packet
 from muster.model.plan import Task
 from muster.model.roles import DEFAULT_ROLE, ROLES
@@ -70,6 +71,8 @@ class Effects:
                 return await self._give_up(state.tasks[step.task], step)
             case do.StopTask():
                 return await self._stop(state, state.tasks[step.task], step)
+            case do.Halt():
+                return await self._halt(state, state.tasks[step.task], step)
             case do.VerifyWave():
                 return await self._verify_wave(state, step)
             case do.PrepareMain():
@@ -77,7 +80,7 @@ class Effects:
             case do.MoveMain():
                 return await self._move_main(step)
             case do.Ask():
-                return await self._ask(state.gates[step.gate])
+                return await self._ask(state, state.gates[step.gate])
             case _:
                 assert_never(step)
 
@@ -221,6 +224,12 @@ class Effects:
             facts.extend(await self._salvage(step.task, entry.last.number))
         return (*facts, ev.TaskFailed(task=step.task, failure=failure))
 
+    async def _halt(self, state: RunState, entry: TaskState, step: do.Halt) -> Facts:
+        # The process tree is gone with the cancelled effect; the task is not to blame and comes back.
+        swept = await self._executor.sweep(attempt_id(state.run, step.task, step.attempt))
+        failure = Failure(cause=Cause.INTERRUPTED, message=step.why)
+        return _ended(step.task, entry.last, Outcome(ending=Ending.INTERRUPTED, failure=failure, swept=swept))
+
     async def _verify_wave(self, state: RunState, step: do.VerifyWave) -> Facts:
         known, tree = wave_receipts(state), state.integration_tree
         marker = f"{state.run}:@wave-{step.wave}"
@@ -255,13 +264,13 @@ class Effects:
             return (ev.MainMergeBlocked(target=step.target, reason=main.reason, hint=main.hint),)
         return (ev.MainMerged(target=step.target, before=step.before, commit=step.after),)
 
-    async def _ask(self, gate: Gate) -> Facts:
+    async def _ask(self, state: RunState, gate: Gate) -> Facts:
         if self._approver is None or gate.asked is None:
             return ()
         decision = await self._approver.ask(gate.asked)
         if decision is None:
             return ()
-        return (ev.GateAnswered(gate=gate.id, answer=decision.answer, by=decision.by, why=decision.why),)
+        return answered(state, gate, decision.answer, decision.by, decision.why)
 
     async def _salvage(self, task: str, attempt: int) -> tuple[ev.WorkSalvaged, ...]:
         saved = await self._workspace.salvage(task, attempt)

@@ -160,6 +160,7 @@ class Attempt(Record, frozen=True):
     agent: str = ""
     resumes: str = ""
     session: str = ""
+    model: str = ""
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     commit: str = ""

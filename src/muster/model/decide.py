@@ -8,36 +8,36 @@ from typing import assert_never
 from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Failure
+from muster.model.budget import NOTHING, Elsewhere
 from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
-from muster.model.policy import Schedule
-from muster.model.retry import delay_ms, is_retryable
-from muster.model.sessions import session_to_resume
+from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable
+from muster.model.spending import accounts, ask_for_more, halt
+from muster.model.starting import starts
 from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus
 from muster.model.verification import missing_checks, wave_receipts
 
-# More merges waiting than this per slot means that starting more work would only make worktrees pile up.
-MERGE_BACKLOG_PER_SLOT = 2
 MAX_INTERRUPTIONS = 10
 # No provider's window is longer than a month; a date beyond it is a mistake that would never end.
 MAX_DELAY_MS = 31 * 24 * 3600 * 1000
 _ASKED_AFTER = frozenset(
     {Cause.AUDIT, Cause.EMPTY_RESULT, Cause.WROTE_WHILE_READ_ONLY, Cause.HOOK, Cause.CONFLICT, Cause.BROKE_INTEGRATION}
 )
-# A task that only has to give its folder back keeps its slot, so that the next one can have the folder.
-_HOLDS_SLOT = frozenset({Station.WORKING, Station.AUDITING, Station.PASSED})
 _FINISHES_BEFORE_STOP = frozenset(
     {Station.WORKING, Station.AUDITING, Station.MERGING, Station.ADVANCING, Station.PASSED}
 )
 
 
-def decide(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+def decide(state: RunState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tuple[do.Step, ...]:
     """What to do next. Asking again before anything has happened gives the same answer.
 
     When decisions have to be recorded first, a single `Write` comes back alone.
+    ``elsewhere`` is what the project's other runs take from a common budget.
     """
     if state.ended or state.plan is None:
         return ()
+    if (state.limits or state.ledger.holds) and (booked := accounts(state, now, elsewhere)):
+        return _write(*booked)
     if state.cancel is not None and state.stage is not Stage.MAIN_MERGED:
         return _cancel(state, state.cancel, now)
     match state.stage:
@@ -49,7 +49,7 @@ def decide(state: RunState, now: datetime) -> tuple[do.Step, ...]:
                 _moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"),
             )
         case Stage.EXECUTING:
-            return _executing(state, now)
+            return _executing(state, now, elsewhere)
         case Stage.MERGE_PENDING:
             return _merge_pending(state, now)
         case Stage.MAIN_MERGED:
@@ -72,21 +72,25 @@ def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     return _write(_moved(state, Stage.APPROVED, by=gate.answered.by, why=gate.answered.why))
 
 
-def _executing(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+def _executing(state: RunState, now: datetime, elsewhere: Elsewhere) -> tuple[do.Step, ...]:
     if state.doomed:
         return _write(*(ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()))
     effects: list[do.Step] = []
     for name in state.busy:
-        steps = _task(state, state.tasks[name], now)
+        steps = _task(state, state.tasks[name], now, elsewhere)
         if steps and isinstance(steps[0], do.Write):
             # One decision at a time, so that the next one knows of it.
             return steps
         effects.extend(steps)
-    started = _starts(state, now) if not state.stopping else []
-    if started:
-        return _write(*started)
     if state.stopping:
         return _stop_after_failure(state, effects, now)
+    found = starts(state, now, elsewhere)
+    if found.events:
+        return _write(*found.events)
+    more = ask_for_more(state, found, now, elsewhere)
+    if more and isinstance(more[0], do.Write):
+        return more
+    effects.extend(more)
     if state.busy or state.ready:
         # What is due already waits for a free slot and not for the time.
         due = [at for name in state.busy if (at := state.tasks[name].retry_at) is not None and at > now]
@@ -101,10 +105,10 @@ def _stop_after_failure(state: RunState, effects: list[do.Step], now: datetime) 
     if finishing or any(isinstance(step, do.GiveUp | do.StopTask) for step in effects):
         return tuple(effects)
     why = f"{state.stopping} failed: {state.tasks[state.stopping].reason}"
-    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), _ended(state, "error", now, why))
+    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), *_over(state, "error", now, why))
 
 
-def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ...]:
+def _task(state: RunState, entry: TaskState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tuple[do.Step, ...]:
     name = entry.task.id
     if entry.stop_source and entry.station not in (Station.ADVANCING, Station.PASSED):
         if entry.attempts:
@@ -113,6 +117,8 @@ def _task(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, ..
         return _write(ev.TaskFailed(task=name, failure=failure))
     match entry.station:
         case Station.WORKING:
+            if (stop := halt(state, entry, now, elsewhere)) is not None:
+                return (stop,)
             if entry.last.epoch < state.epoch:
                 return (do.Adopt(task=name, attempt=entry.last.number),)
             return (do.Work(task=name, attempt=entry.last.number),)
@@ -150,6 +156,8 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
     if failure.cause is Cause.SESSION_LOST and entry.lost_sessions == 1:
         return _write(_retry(entry, failure, now, delay=0))
+    if is_parked(failure) and entry.parks < MAX_PARKS:
+        return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     left = is_retryable(policy.retry, failure) and entry.used_attempts < entry.allowed_attempts(policy)
     if left or entry.forgiven == entry.last.number:
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
@@ -169,43 +177,6 @@ def _delay(state: RunState, entry: TaskState, failure: Failure) -> int:
     seed = attempt_id(state.run, entry.task.id, entry.last.number)
     delay = delay_ms(state.policy.retry, entry.used_attempts, seed, failure.retry_after_s)
     return min(delay, MAX_DELAY_MS)
-
-
-def _starts(state: RunState, now: datetime) -> list[ev.Event]:
-    busy = [state.tasks[name] for name in state.busy]
-    free = state.policy.max_parallel - sum(1 for entry in busy if entry.station in _HOLDS_SLOT)
-    if free <= 0 or len(state.merging) > MERGE_BACKLOG_PER_SLOT * state.policy.max_parallel:
-        return []
-    started: list[ev.Event] = []
-    for entry in busy:
-        if entry.retry_at is not None and entry.retry_at <= now and not entry.stop_source:
-            started.append(_start(state, entry, state.integration))
-    waves = state.policy.schedule is Schedule.WAVES
-    for name in state.ready:
-        if len(started) >= free:
-            break
-        started.append(_start(state, state.tasks[name], state.wave_base if waves else state.integration))
-    started = started[:free]
-    if not waves and state.unblocked:
-        names = tuple(state.unblocked)
-        wave = max([state.wave, *(state.tasks[name].wave for name in names)])
-        started.append(ev.TaskQueued(wave=wave, tasks=names))
-    return started
-
-
-def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
-    task = entry.task
-    agent = "command" if task.is_command else task.agent
-    name, _, named = task.agent.partition("@")[0].partition(":")
-    session = session_to_resume(entry, agent) if name in state.policy.resumes else ""
-    return ev.AttemptStarted(
-        task=task.id,
-        attempt=len(entry.attempts) + 1,
-        base=entry.last.base if session else base,
-        session=session,
-        agent=agent,
-        model="" if task.is_command else named or state.policy.phase_models.get("execute", ""),
-    )
 
 
 def _between_waves(state: RunState, now: datetime) -> tuple[do.Step, ...]:
@@ -247,7 +218,7 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
             return _wait(gates[-1])
         if gates[-1].approved:
             return (again,)
-    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), _ended(state, "error", now, why))
+    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), *_over(state, "error", now, why))
 
 
 def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
@@ -304,10 +275,10 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
         acknowledged=request.acknowledged,
         latency_ms=max(0, latency),
     )
-    ended = _ended(state, "cancelled", now, request.source)
+    over = _over(state, "cancelled", now, request.source)
     if state.stage is Stage.IDLE:
-        return _write(cancelled, ended)
-    return _write(cancelled, _moved(state, Stage.IDLE, by=request.source, why="cancelled"), ended)
+        return _write(cancelled, *over)
+    return _write(cancelled, _moved(state, Stage.IDLE, by=request.source, why="cancelled"), *over)
 
 
 def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
@@ -350,8 +321,8 @@ def _denied(state: RunState, gate: Gate, now: datetime) -> tuple[ev.Event, ...]:
     why = f"denied at {gate.boundary.value} by {gate.answered.by}" + (
         f": {gate.answered.why}" * bool(gate.answered.why)
     )
-    ended = _ended(state, "cancelled", now, why)
-    return (ended,) if state.stage is Stage.IDLE else (_moved(state, Stage.IDLE, by=gate.answered.by, why=why), ended)
+    over = _over(state, "cancelled", now, why)
+    return over if state.stage is Stage.IDLE else (_moved(state, Stage.IDLE, by=gate.answered.by, why=why), *over)
 
 
 def _moved(state: RunState, after: Stage, *, by: str, why: str) -> ev.AutonomyTransition:
@@ -362,6 +333,13 @@ def _complete(state: RunState, now: datetime, reason: str = "") -> ev.RunStateCh
     failed = state.count(TaskStatus.FAILED) + state.count(TaskStatus.SKIPPED) + state.count(TaskStatus.CANCELLED)
     open_ends = f"{failed} of {len(state.tasks)} tasks are not done" if failed else ""
     return _ended(state, "complete", now, "; ".join(part for part in (open_ends, reason) if part))
+
+
+def _over(state: RunState, outcome: str, now: datetime, why: str) -> tuple[ev.Event, ...]:
+    """The end of a run that leaves tasks undone: they are closed with it, as nothing will ever start them."""
+    left = (name for name, entry in state.tasks.items() if not entry.status.closed)
+    reason = f"the run was cancelled: {why}" if outcome == "cancelled" else f"the run failed: {why}"
+    return (*(ev.TaskSkipped(task=name, reason=reason) for name in left), _ended(state, outcome, now, why))
 
 
 def _ended(state: RunState, outcome: str, now: datetime, reason: str = "") -> ev.RunStateChanged:

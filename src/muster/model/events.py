@@ -36,6 +36,7 @@ from muster.model.task_events import (
 )
 from muster.model.watch_events import (
     BudgetExceeded,
+    BudgetLimitSet,
     BudgetReserved,
     BudgetSettled,
     DeadLetterDropped,
@@ -285,6 +286,7 @@ KnownEvent = (
     | AgentSaid
     | ToolCalled
     | BudgetExceeded
+    | BudgetLimitSet
     | BudgetReserved
     | BudgetSettled
     | DeadLetterDropped
@@ -307,6 +309,7 @@ __all__ = [
     "AttemptStarted",
     "AutonomyTransition",
     "BudgetExceeded",
+    "BudgetLimitSet",
     "BudgetReserved",
     "BudgetSettled",
     "CommandRefused",

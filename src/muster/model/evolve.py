@@ -8,6 +8,7 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model.attempts import Attempt, Cause, Ending, Failure
+from muster.model.budget import Limit, book
 from muster.model.entries import Entry
 from muster.model.errors import JournalError
 from muster.model.gates import Boundary, Stage, may_move
@@ -57,6 +58,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
                 integration=event.start,
                 integration_before=event.start,
                 integration_tree=event.start_tree,
+                limits=event.policy.budgets,
             )
         case ev.TaskPlanned():
             return replace(state, tasks={**state.tasks, event.task.id: TaskState(task=event.task)})
@@ -100,6 +102,16 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             return replace(state, undone=True)
         case ev.DeadLetterAdded():
             return replace(state, dead=(*state.dead, event))
+        case ev.AgentUsed() | ev.BudgetReserved() | ev.BudgetSettled():
+            state.tasks[event.task]  # an entry about a task that there is none of cannot be trusted
+            return replace(state, ledger=book(state.ledger, event, at))
+        case ev.BudgetLimitSet():
+            changed = Limit(scope=event.scope, unit=event.unit, amount=event.limit)
+            others = tuple(limit for limit in state.limits if limit.name != changed.name)
+            return replace(state, limits=(*others, changed))
+        case ev.BudgetExceeded():
+            reached = Limit(scope=event.scope, unit=event.unit, amount=event.limit)
+            return replace(state, warned=state.warned | {reached})
         case ev.UnknownEvent():
             return replace(state, unknown_entries=state.unknown_entries + 1)
         case (
@@ -110,12 +122,8 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.ProcessSwept()
             | ev.CommandRefused()
             | ev.ConfigResolved()
-            | ev.AgentUsed()
             | ev.AgentSaid()
             | ev.ToolCalled()
-            | ev.BudgetExceeded()
-            | ev.BudgetReserved()
-            | ev.BudgetSettled()
             | ev.DeadLetterDropped()
             | ev.DeadLetterRequeued()
             | ev.ExportFailed()
@@ -188,6 +196,7 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
                 epoch=state.epoch,
                 agent=event.agent,
                 resumes=event.session,
+                model=event.model,
             )
             entry = replace(
                 entry,
@@ -204,6 +213,7 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             session = event.outcome.session or entry.last.session
             attempt = replace(entry.last, ended_at=at, outcome=event.outcome, failure=failure, session=session)
             station = Station.AUDITING if failure is None else Station.JUDGING
+            state = replace(state, ledger=book(state.ledger, event, at))
             return put(state, _with_last(entry, attempt, station))
         case ev.TaskAudited():
             attempt = replace(

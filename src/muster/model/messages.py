@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import datetime
 
 from muster.model import events as ev
-from muster.model.gates import Answer
+from muster.model.budget import parse_budget
+from muster.model.gates import Answer, Boundary
 from muster.model.record import Record
-from muster.model.state import RunState
+from muster.model.spending import raised
+from muster.model.state import Gate, RunState
 
 
 class Message(Record, frozen=True):
     """A request from another process to the owner of a run.
 
-    ``kind`` is ``stop`` (data: task, now, source) or ``answer`` (data: gate,
-    answer, by, why).
+    ``kind`` is ``stop`` (data: task, now, source), ``answer`` (data: gate,
+    answer, by, why, budget) or ``budget`` (data: budget, by).
     """
 
     id: str
@@ -31,7 +33,9 @@ def respond(state: RunState, message: Message) -> tuple[ev.Event, ...]:
         case "stop":
             return (_stop(state, message),)
         case "answer":
-            return (_answer(state, message),)
+            return _answer(state, message)
+        case "budget":
+            return _budget(state, message)
         case _:
             return (_refused(message, f"unknown kind {message.kind!r}"),)
 
@@ -57,20 +61,65 @@ def _stop(state: RunState, message: Message) -> ev.Event:
     return ev.TaskCancelRequested(task=task, source=source, requested=message.at)
 
 
-def _answer(state: RunState, message: Message) -> ev.Event:
+def answered(
+    state: RunState, gate: Gate, answer: Answer, by: str, why: str = "", budget: str = ""
+) -> tuple[ev.Event, ...]:
+    """The events of an answer at a gate; a yes to more money comes with the new limit.
+
+    Raises:
+        ValueError: ``budget`` cannot be the new limit.
+    """
+    event = ev.GateAnswered(gate=gate.id, answer=answer, by=by, why=why)
+    if gate.boundary is Boundary.BUDGET_RAISE and answer is Answer.APPROVE:
+        return (event, raised(state, gate, budget, by))
+    if budget:
+        raise ValueError("this question is not about money")
+    return (event,)
+
+
+def _answer(state: RunState, message: Message) -> tuple[ev.Event, ...]:
+    refused = _unanswerable(state, message)
+    if refused:
+        return (_refused(message, refused),)
+    data, gate = message.data, state.gates[message.data["gate"]]
+    by = data.get("by", message.sender)
+    try:
+        return answered(state, gate, Answer(data["answer"]), by, data.get("why", ""), data.get("budget", ""))
+    except ValueError as error:
+        return (_refused(message, str(error)),)
+
+
+def _unanswerable(state: RunState, message: Message) -> str:
     gate = state.gates.get(message.data.get("gate", ""))
     if gate is None:
-        return _refused(message, "there is no such gate in this run")
+        return "there is no such gate in this run"
     if state.ended:
-        return _refused(message, f"already-terminal: the run is {state.state}")
+        return f"already-terminal: the run is {state.state}"
     if gate.answered is not None:
-        return _refused(message, f"already answered: {gate.answered.answer.value} by {gate.answered.by}")
-    try:
-        answer = Answer(message.data.get("answer", ""))
-    except ValueError:
-        return _refused(message, "an answer is approve or deny")
+        return f"already answered: {gate.answered.answer.value} by {gate.answered.by}"
+    if message.data.get("answer") not in {answer.value for answer in Answer}:
+        return "an answer is approve or deny"
+    return ""
+
+
+def _budget(state: RunState, message: Message) -> tuple[ev.Event, ...]:
+    """A new limit for a run that goes on; it answers the question that waits for it."""
+    if state.ended:
+        return (_refused(message, f"already-terminal: the run is {state.state}"),)
     by = message.data.get("by", message.sender)
-    return ev.GateAnswered(gate=gate.id, answer=answer, by=by, why=message.data.get("why", ""))
+    try:
+        limits = parse_budget(message.data.get("budget", ""))
+    except ValueError as error:
+        return (_refused(message, str(error)),)
+    found: list[ev.Event] = []
+    for limit in limits:
+        found.append(ev.BudgetLimitSet(scope=limit.scope, unit=limit.unit, limit=limit.amount, by=by))
+        found += (
+            ev.GateAnswered(gate=gate.id, answer=Answer.APPROVE, by=by)
+            for gate in state.gates_about(Boundary.BUDGET_RAISE, limit.name)
+            if gate.waiting
+        )
+    return tuple(found)
 
 
 def _refused(message: Message, reason: str) -> ev.CommandRefused:

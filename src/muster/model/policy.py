@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from muster.model.budget import Amount, Limit
 from muster.model.gates import Autonomy
 from muster.model.record import Record
 
@@ -36,7 +37,8 @@ class RunPolicy(Record, frozen=True):
 
     ``models`` and ``permissions`` say for each agent the name of the model that its
     program is started with, and what it may do by itself where its role writes;
-    ``resumes`` names the agents that can go on with an earlier session.
+    ``resumes`` names the agents that can go on with an earlier session, ``usual``
+    is what such an attempt needs as a rule, by agent, model and role.
     """
 
     autonomy: Autonomy = Autonomy.ADAPTIVE
@@ -56,3 +58,5 @@ class RunPolicy(Record, frozen=True):
     worktree_copy: tuple[str, ...] = ()
     run_hooks: bool = False
     keep_raw: bool = False
+    budgets: tuple[Limit, ...] = ()
+    usual: dict[str, Amount] = {}

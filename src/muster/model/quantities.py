@@ -7,6 +7,7 @@ from decimal import Decimal
 
 DURATION_FORMS = "a duration such as 90s, 30m, 1h30m, 1.5h, 2d or plain seconds"
 MONEY_FORMS = 'an amount in US dollars such as "2 usd", "$2" or 2.50'
+TOKEN_FORMS = 'a number of tokens such as "200k tokens", "1.5m tokens" or "9000 tokens"'
 SIZE_FORMS = "a size such as 512 MiB, 10 MB, 1.5 GiB or plain bytes"
 
 # More digits than any real quantity needs, few enough that no conversion overflows.
@@ -17,6 +18,7 @@ _PART = re.compile(rf"({_NUMBER}) ?(ms|s|m|h|d)")
 _DURATION = re.compile(rf"(?:{_NUMBER} ?(?:ms|s|m|h|d) ?)+")
 _PLAIN = re.compile(_NUMBER)
 _MONEY = re.compile(rf"\$ ?({_NUMBER})|({_NUMBER})(?: ?(?:usd|\$))?")
+_TOKENS = re.compile(rf"({_NUMBER}) ?([km]?) ?tokens?")
 _SIZE = re.compile(rf"({_NUMBER}) ?([kmgt]i?b?|b)?")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -86,6 +88,21 @@ def format_money(usd: float) -> str:
         return f"{int(usd)} usd"
     cents = f"{usd:.2f}"
     return f"{cents if float(cents) == usd else _plain(usd)} usd"
+
+
+def parse_tokens(text: str) -> int:
+    """Read a number of tokens.
+
+    >>> [parse_tokens(text) for text in ("200k tokens", "1.5M tokens", "9000 tokens", "1 token")]
+    [200000, 1500000, 9000, 1]
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    match = _TOKENS.fullmatch(_cleaned(text))
+    if match is None:
+        raise ValueError(f"{_shown(text)} is not {TOKEN_FORMS}")
+    return int(Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2]])
 
 
 def parse_size(text: str) -> int:

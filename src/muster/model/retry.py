@@ -10,6 +10,12 @@ from typing import assert_never
 from muster.model.attempts import Cause, Failure
 from muster.model.policy import RetryPolicy
 
+_LIMITED = frozenset({Cause.RATE_LIMIT, Cause.OVERLOADED})
+# A reset that is named and further away than this is waited for, whatever the policy says.
+FAR_S = 300.0
+# A window that is shut ten times in a row is no window; after that the task's own attempts count.
+MAX_PARKS = 10
+
 
 def is_retryable(policy: RetryPolicy, failure: Failure) -> bool:
     """Say whether one more attempt could end differently; whether attempts are left is another question.
@@ -31,6 +37,17 @@ def is_retryable(policy: RetryPolicy, failure: Failure) -> bool:
     if any(fnmatchcase(name, glob) for glob in policy.non_retryable):
         return False
     return any(fnmatchcase(name, glob) for glob in policy.retryable) or _by_itself(failure.cause)
+
+
+def is_parked(failure: Failure | None) -> bool:
+    """Whether a provider named a time, far away, at which its limit ends.
+
+    >>> is_parked(Failure(cause=Cause.RATE_LIMIT, message="429", retry_after_s=7200.0))
+    True
+    >>> is_parked(Failure(cause=Cause.RATE_LIMIT, message="429", retry_after_s=20.0))
+    False
+    """
+    return failure is not None and failure.cause in _LIMITED and (failure.retry_after_s or 0.0) > FAR_S
 
 
 def delay_ms(policy: RetryPolicy, attempt: int, seed: str, retry_after_s: float | None = None) -> int:

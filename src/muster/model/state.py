@@ -8,6 +8,7 @@ from datetime import datetime
 import msgspec
 
 from muster.model.attempts import Attempt, Cause, Failure, Receipt
+from muster.model.budget import Ledger, Limit
 from muster.model.events import (
     DeadLetterAdded,
     Event,
@@ -21,6 +22,7 @@ from muster.model.gates import Answer, Boundary, Stage
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
+from muster.model.retry import MAX_PARKS, is_parked
 
 
 class TaskStatus(enum.Enum):
@@ -94,9 +96,14 @@ class TaskState(Record, frozen=True):
         return sum(1 for failure in resumed if failure is not None and failure.cause is Cause.SESSION_LOST)
 
     @property
+    def parks(self) -> int:
+        """Attempts that a provider turned away until a named time, far away; they are not counted either."""
+        return min(MAX_PARKS, sum(1 for a in self.attempts if is_parked(a.failure)))
+
+    @property
     def used_attempts(self) -> int:
         """Attempts that count against the task's limit."""
-        return len(self.attempts) - self.interruptions - min(1, self.lost_sessions)
+        return len(self.attempts) - self.interruptions - min(1, self.lost_sessions) - self.parks
 
     def allowed_attempts(self, policy: RunPolicy) -> int:
         """How many attempts the manifest, the policy and people allow together."""
@@ -178,6 +185,9 @@ class RunState(Record, frozen=True):
     main_hint: str = ""
     undone: bool = False
     dead: tuple[DeadLetterAdded, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    ledger: Ledger = Ledger()
+    warned: frozenset[Limit] = frozenset()
     started_at: datetime | None = None
     ended_at: datetime | None = None
     last_at: datetime | None = None

@@ -70,6 +70,14 @@ class StopTask(Record, frozen=True):
     source: str
 
 
+class Halt(Record, frozen=True):
+    """End a running attempt but not its task, which comes back to the queue; ``why`` is for people."""
+
+    task: str
+    attempt: int
+    why: str
+
+
 class VerifyWave(Record, frozen=True):
     """Run the wave's verify commands that have no receipt for the integrated tree."""
 
@@ -110,5 +118,5 @@ class Park(Record, frozen=True):
 
 
 # Steps that touch the world; each gives back what happened as events.
-Effect = Work | Adopt | Audit | Merge | Finish | GiveUp | StopTask | VerifyWave | PrepareMain | MoveMain | Ask
+Effect = Work | Adopt | Audit | Merge | Finish | GiveUp | StopTask | Halt | VerifyWave | PrepareMain | MoveMain | Ask
 Step = Write | Effect | WakeAt | Park

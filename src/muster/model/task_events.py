@@ -173,6 +173,7 @@ class AgentUsed(Record, frozen=True):
     output: int = 0
     cost_usd: float | None = None
     model: str = ""
+    cache_write: int = 0
 
 
 class SessionOpened(Record, frozen=True):

@@ -69,6 +69,16 @@ class BudgetExceeded(Record, frozen=True):
     reserved: float = 0.0
 
 
+class BudgetLimitSet(Record, frozen=True):
+    """A person let a run go on up to a new limit; it holds for this run alone."""
+
+    type: ClassVar[str] = "budget.limit_set"
+    scope: str
+    unit: str
+    limit: float
+    by: str = ""
+
+
 class PermissionAsked(Record, frozen=True):
     """An agent asked for leave to use a tool; ``decision`` is allow or deny, ``policy`` says why."""
 

@@ -105,6 +105,7 @@ class Narrator:
                 | ev.AgentUsed()
                 | ev.AgentSaid()
                 | ev.ToolCalled()
+                | ev.BudgetLimitSet()
                 | ev.BudgetReserved()
                 | ev.BudgetSettled()
                 | ev.PermissionAsked()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from muster.model.budget import worded
 from muster.model.state import RunState, TaskState
 from muster.reports.views import duration_ms, left_alone, status_of, word_for
 
@@ -24,6 +25,12 @@ def run_text(state: RunState, live: bool) -> str:
     why = state.reason or left_alone(state.main_blocked)
     if why:
         lines.append(f"reason  {why}")
+    for limit in state.limits:
+        used, held = state.ledger.spent().of(limit.unit), state.ledger.committed().of(limit.unit)
+        aside = f", {worded(limit.unit, held - used)} set aside" if held > used else ""
+        lines.append(f"budget  {worded(limit.unit, used)} used{aside}, of {limit.words}")
+    if state.limits and state.ledger.unpriced:
+        lines.append(f"        no price is known for {state.ledger.unpriced} attempt(s); they count as was set aside")
     if state.main_hint:
         lines.append(f"try     {state.main_hint}")
     for number, wave in enumerate(state.waves, start=1):

@@ -88,6 +88,19 @@ def run_view(state: RunState, live: bool) -> dict[str, Any]:
         "tasks": [task_view(entry) for entry in state.tasks.values()],
         "waves": state.waves,
         "gates": [gate_view(state, gate) for gate in state.gates.values()],
+        "budget": {
+            "limits": [
+                {
+                    "scope": limit.scope,
+                    "unit": limit.unit,
+                    "limit": limit.amount,
+                    "spent": state.ledger.spent().of(limit.unit),
+                    "reserved": state.ledger.committed().of(limit.unit) - state.ledger.spent().of(limit.unit),
+                }
+                for limit in state.limits
+            ],
+            "unpriced_attempts": state.ledger.unpriced,
+        },
         "dead_letters": [dead.task for dead in state.dead],
     }
 

@@ -158,6 +158,7 @@ class Meter:
                 | ev.BudgetReserved()
                 | ev.BudgetSettled()
                 | ev.BudgetExceeded()
+                | ev.BudgetLimitSet()
                 | ev.UnknownEvent()
             ):
                 pass

@@ -21,6 +21,7 @@ class Evidence(Record, frozen=True):
     """What the entries prove by themselves, kept apart from the fold that is on trial.
 
     ``audited`` holds how the newest audit of a task went: changed, unchanged or failed.
+    ``used`` and ``reserved`` are dollars by attempt; ``over`` are attempts that have ended.
     """
 
     started: dict[str, int] = {}
@@ -30,6 +31,10 @@ class Evidence(Record, frozen=True):
     approved: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     main_allowed: bool = False
+    used: dict[str, float] = {}
+    reserved: dict[str, float] = {}
+    over: frozenset[str] = frozenset()
+    cap_usd: float | None = None
 
 
 def require(holds: bool, claim: str) -> None:
@@ -43,6 +48,17 @@ def observe(seen: Evidence, state: RunState, event: ev.Event) -> Evidence:
     match event:
         case ev.AttemptStarted():
             return replace(seen, started={**seen.started, event.task: seen.started.get(event.task, 0) + 1})
+        case ev.BudgetReserved():
+            reserved = {**seen.reserved, f"{event.task}:{event.attempt}": event.cost_usd or 0.0}
+            return replace(seen, reserved=reserved)
+        case ev.BudgetLimitSet():
+            return replace(seen, cap_usd=event.limit)
+        case ev.AgentUsed():
+            return _used(seen, f"{event.task}:{event.attempt}", event.cost_usd)
+        case ev.AttemptEnded():
+            key = f"{event.task}:{event.attempt}"
+            seen = _used(seen, key, event.outcome.usage.cost_usd)
+            return replace(seen, over=seen.over | {key})
         case ev.TaskAudited():
             verdict = "failed" if not event.ok else "changed" if event.changed else "unchanged"
             return replace(seen, audited={**seen.audited, event.task: verdict})
@@ -62,6 +78,23 @@ def observe(seen: Evidence, state: RunState, event: ev.Event) -> Evidence:
             return seen
 
 
+def _used(seen: Evidence, key: str, usd: float | None) -> Evidence:
+    return replace(seen, used={**seen.used, key: max(usd or 0.0, seen.used.get(key, 0.0))})
+
+
+def check_money(state: RunState, seen: Evidence) -> None:
+    """No start that does not fit; what is used overruns the cap by one reservation per slot at most."""
+    first = next((limit.amount for limit in state.policy.budgets if limit.name == "run usd"), None)
+    cap = seen.cap_usd if seen.cap_usd is not None else first
+    if cap is None:
+        return
+    running = [usd for key, usd in seen.reserved.items() if key not in seen.over]
+    used = sum(seen.used.values())
+    slack = state.policy.max_parallel * max(seen.reserved.values(), default=0.0)
+    require(len(running) <= state.policy.max_parallel, f"{len(running)} reservations for {state.policy.max_parallel}")
+    require(used <= cap + slack + 1e-6, f"{used} usd used of {cap}, {slack} may be overrun")
+
+
 def place(boundary: Boundary, subject: str) -> str:
     """A boundary with what it is about, as one word."""
     return f"{boundary.value}:{subject}"
@@ -75,9 +108,15 @@ def check_entry(before: RunState, event: ev.Event, after: RunState, seen: Eviden
     for name, entry in before.tasks.items():
         closed = entry.status.closed
         require(not closed or after.tasks[name].status is entry.status, f"{name} was {entry.status}, closed for ever")
+    if before.plan is not None:
+        check_money(before, observe(seen, before, event))
     match event:
+        case ev.BudgetReserved():
+            _check_reservation(before, event, seen)
         case ev.AttemptStarted():
             _check_start(before, event, seen)
+            held = f"{event.task}:{event.attempt}" in seen.reserved
+            require(held or not before.limits or before.tasks[event.task].task.is_command, f"{event.task} is unpaid")
         case ev.TaskSucceeded():
             verdict = seen.audited.get(event.task)
             proven = verdict == "unchanged" or (verdict == "changed" and event.task in seen.merged)
@@ -110,6 +149,19 @@ def _check_start(before: RunState, event: ev.AttemptStarted, seen: Evidence) -> 
             require(satisfied(before.tasks[need]), f"{name} starts before {need}")
             merged = seen.merged.get(need, event.base)
             require(event.base.startswith(merged), f"{name} starts without the work of {need}")
+
+
+def _check_reservation(before: RunState, event: ev.BudgetReserved, seen: Evidence) -> None:
+    cap = seen.cap_usd or next((limit.amount for limit in before.policy.budgets if limit.name == "run usd"), None)
+    if cap is None:
+        return
+    held = {key: usd for key, usd in seen.reserved.items() if key not in {*seen.over, f"{event.task}:{event.attempt}"}}
+    running = sum(max(usd, seen.used.get(key, 0.0)) for key, usd in held.items())
+    ended = sum(seen.used.get(key, 0.0) for key in seen.over)
+    wanted = event.cost_usd or 0.0
+    require(
+        running + ended + wanted <= cap + 1e-6, f"{event.task} takes {wanted}, {ended} + {running} of {cap} is gone"
+    )
 
 
 def satisfied(need: TaskState) -> bool:

@@ -7,10 +7,10 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
+from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
 from muster.model.plan import Changes
 from muster.model.record import Record
-from muster.model.state import RunState, Station, TaskState
+from muster.model.state import RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
 
 Effect = (
@@ -21,6 +21,7 @@ Effect = (
     | do.Finish
     | do.GiveUp
     | do.StopTask
+    | do.Halt
     | do.VerifyWave
     | do.PrepareMain
     | do.MoveMain
@@ -32,7 +33,8 @@ class Menu(Record, frozen=True):
 
     ``restarts`` counts how often its owner may die, ``grants`` how often people
     may say yes after a failure, ``late`` says that a cancelled step may still
-    bring its facts.
+    bring its facts. ``uses`` are what attempts may use, as multiples of what is
+    set aside for them; None stands for an agent that does not tell.
     """
 
     work: tuple[Cause, ...] = ()
@@ -46,6 +48,7 @@ class Menu(Record, frozen=True):
     grants: int = 2
     restarts: int = 0
     late: bool = False
+    uses: tuple[float | None, ...] = ()
 
 
 class Result(Record, frozen=True):
@@ -61,7 +64,10 @@ def results(step: Effect, state: RunState, menu: Menu, integration: str, main: s
     """Every way in which ``step`` can turn out when the refs are where they are."""
     match step:
         case do.Work():
-            yield from _worked(state.tasks[step.task], menu)
+            for result in _worked(state.tasks[step.task], menu):
+                yield from _used(result, state, state.tasks[step.task], menu)
+        case do.Halt():
+            yield _ended(state.tasks[step.task], Ending.INTERRUPTED)
         case do.Adopt():
             yield _ended(state.tasks[step.task], Ending.OK)
             yield _ended(state.tasks[step.task], Ending.INTERRUPTED)
@@ -104,6 +110,32 @@ def _worked(entry: TaskState, menu: Menu) -> Iterator[Result]:
         if cause is Cause.RATE_LIMIT:
             failure = Failure(cause=cause, message="429", retry_after_s=30.0)
         yield _ended(entry, Ending.ERROR, failure)
+
+
+def _used(result: Result, state: RunState, entry: TaskState, menu: Menu) -> Iterator[Result]:
+    """The same result for each amount that the attempt may have used; no agent takes back what it told before."""
+    hold = state.ledger.holds.get(f"{entry.task.id}:{entry.last.number}")
+    if hold is None or not menu.uses:
+        yield result
+        return
+    (ended,) = (fact for fact in result.facts if isinstance(fact, ev.AttemptEnded))
+    for part in menu.uses:
+        if part is None:
+            usage = Usage()
+        else:
+            usd = max(part * hold.reserved.usd, hold.used.usd)
+            usage = Usage(output=int(max(part * hold.reserved.tokens, hold.used_tokens)), cost_usd=usd)
+        outcome = replace(ended.outcome, usage=usage)
+        yield replace(result, name=f"{result.name} having used {part}", facts=(replace(ended, outcome=outcome),))
+
+
+def heard(entry: TaskState, state: RunState, menu: Menu) -> Iterator[ev.AgentUsed]:
+    """What a running attempt may tell that it has used so far."""
+    hold = state.ledger.holds.get(f"{entry.task.id}:{entry.last.number}")
+    for part in menu.uses:
+        if hold is not None and part is not None and part * hold.reserved.usd > hold.used.usd:
+            tokens, usd = int(part * hold.reserved.tokens), part * hold.reserved.usd
+            yield ev.AgentUsed(task=hold.task, attempt=hold.attempt, output=tokens, cost_usd=usd)
 
 
 def _ended(entry: TaskState, ending: Ending, failure: Failure | None = None) -> Result:

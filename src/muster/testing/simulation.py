@@ -25,7 +25,7 @@ from muster.model.policy import RunPolicy
 from muster.model.record import Record
 from muster.model.state import RunState, Station, initial, replace
 from muster.testing.invariants import Evidence, check_entry, check_state, observe, require
-from muster.testing.outcomes import Effect, Menu, Result, results
+from muster.testing.outcomes import Effect, Menu, Result, heard, results
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "base;"
@@ -183,6 +183,11 @@ def moves(world: World) -> Iterator[Move]:
             yield Move(kind="vanish", name=f"{flight.step} is cancelled", flight=flight)
         for result in results(flight.step, state, menu, world.integration, world.main):
             yield Move(kind="facts", name=result.name, flight=flight, result=result)
+        if isinstance(flight.step, do.Work):
+            for told in heard(state.tasks[flight.step.task], state, menu):
+                yield Move(
+                    kind="news", name=f"{told.task} tells {told.cost_usd}", result=Result(name="", facts=(told,))
+                )
     if world.heard and any(isinstance(step, do.WakeAt) for step in decide(state, world.now)):
         yield Move(kind="wake", name="wake")
     if menu.answers:
@@ -220,6 +225,9 @@ def play(world: World, move: Move) -> World:
             )
             world = write(world, move.result.facts)
             return world if world.menu.late and world.flights else settle(world)
+        case "news":
+            assert move.result is not None
+            return settle(write(world, move.result.facts))
         case "wake":
             due = [step.at for step in decide(world.state, world.now) if isinstance(step, do.WakeAt)]
             require(due[0] > world.now, "asked to be woken at once: the loop would spin")

@@ -1,0 +1,312 @@
+"""Money and tokens: what is set aside before a start, what was really used, and what still fits."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from muster.model.attempts import Attempt, Ending, Usage
+from muster.model.quantities import MONEY_FORMS, TOKEN_FORMS, format_money, parse_money, parse_tokens
+from muster.model.record import Record
+from muster.model.task_events import AgentUsed, AttemptEnded
+from muster.model.watch_events import BudgetReserved, BudgetSettled
+
+USD, TOKENS = "usd", "tokens"
+RUN, DAY, PROJECT = "run", "day", "project"
+WARN_AT = 0.8
+# What is set aside for an attempt that nothing is known about, if the budget leaves that much to each slot.
+DEFAULT_USD = 1.0
+DEFAULT_TOKENS = 200_000
+# Below this many attempts of a kind the dearest tenth of them says nothing.
+MIN_HISTORY = 3
+# A running attempt may use this many times what was set aside for it once the budget is used up: with one, an
+# attempt that is nearly done would be thrown away for a cent; so a cap is overrun by a reservation per slot at most.
+OVERDRAFT = 2.0
+# Sums of decimal fractions must not miss a limit that they meet.
+_EPSILON = 1e-9
+
+
+class Amount(Record, frozen=True):
+    """Money and tokens side by side."""
+
+    usd: float = 0.0
+    tokens: int = 0
+
+    def __add__(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(usd=self.usd + other.usd, tokens=self.tokens + other.tokens)
+
+    def of(self, unit: str) -> float:
+        """The part in one unit."""
+        return self.usd if unit == USD else self.tokens
+
+
+class Limit(Record, frozen=True):
+    """A cap for one run, for a day (UTC) or for all time of a project; ``unit`` is usd or tokens."""
+
+    scope: str
+    unit: str
+    amount: float
+
+    @property
+    def name(self) -> str:
+        """What the limit is called: scope and unit."""
+        return f"{self.scope} {self.unit}"
+
+    @property
+    def words(self) -> str:
+        """The limit for people."""
+        return f"the {self.scope}'s budget of {worded(self.unit, self.amount)}"
+
+
+class Hold(Record, frozen=True):
+    """What is set aside for an attempt, and what it is known to have used so far; no price means None."""
+
+    task: str
+    attempt: int
+    reserved: Amount
+    used_tokens: int = 0
+    used_usd: float | None = None
+
+    @property
+    def used(self) -> Amount:
+        """What is known, with an unknown price as nothing."""
+        return Amount(usd=self.used_usd or 0.0, tokens=self.used_tokens)
+
+    @property
+    def charge(self) -> Amount:
+        """What counts against a limit until the attempt is settled."""
+        return Amount(usd=max(self.reserved.usd, self.used.usd), tokens=max(self.reserved.tokens, self.used.tokens))
+
+
+class Ledger(Record, frozen=True):
+    """The money of one run: settled by day, set aside by attempt; ``unpriced`` counts what had no known price."""
+
+    settled: dict[str, Amount] = {}
+    holds: dict[str, Hold] = {}
+    unpriced: int = 0
+
+    def spent(self, day: str = "") -> Amount:
+        """What was used, of one day or altogether, running attempts included."""
+        settled = [self.settled.get(day, Amount())] if day else self.settled.values()
+        return total([*settled, *(hold.used for hold in self.holds.values())])
+
+    def committed(self, day: str = "") -> Amount:
+        """What was used or is set aside, of one day or altogether."""
+        settled = [self.settled.get(day, Amount())] if day else self.settled.values()
+        return total([*settled, *(hold.charge for hold in self.holds.values())])
+
+
+class Elsewhere(Record, frozen=True):
+    """What the project's other runs have used or set aside, today and altogether."""
+
+    day: Amount = Amount()
+    project: Amount = Amount()
+
+
+NOTHING = Elsewhere()
+
+
+def parse_budget(text: str, scope: str = RUN) -> tuple[Limit, ...]:
+    """Read a budget: money, tokens or both.
+
+    >>> [limit.amount for limit in parse_budget("5 usd, 200k tokens")]
+    [5.0, 200000]
+    >>> parse_budget("")
+    ()
+
+    Raises:
+        ValueError: the text is something else, or not more than nothing.
+    """
+    limits: list[Limit] = []
+    for part in filter(None, (part.strip() for part in re.split(r",| and ", text))):
+        try:
+            unit, amount = (TOKENS, parse_tokens(part)) if "token" in part.lower() else (USD, parse_money(part))
+        except ValueError as error:
+            raise ValueError(f"{part!r} is neither {MONEY_FORMS} nor {TOKEN_FORMS}") from error
+        if amount <= 0 or any(limit.unit == unit for limit in limits):
+            raise ValueError(f"{text!r} needs one amount of more than 0 for each of usd and tokens")
+        limits.append(Limit(scope=scope, unit=unit, amount=amount))
+    return tuple(limits)
+
+
+def worded(unit: str, amount: float) -> str:
+    """An amount for people.
+
+    >>> worded("usd", 1 / 3), worded("tokens", 200000)
+    ('0.3333 usd', '200,000 tokens')
+    """
+    return format_money(round(amount, 4)) if unit == USD else f"{amount:,.0f} tokens"
+
+
+def total(amounts: Iterable[Amount]) -> Amount:
+    """All together."""
+    found = Amount()
+    for amount in amounts:
+        found += amount
+    return found
+
+
+def day_of(at: datetime) -> str:
+    """The day that a moment belongs to, in UTC."""
+    return at.astimezone(UTC).date().isoformat()
+
+
+def tokens_of(usage: Usage | AgentUsed) -> int:
+    """The tokens that count: read for the first time or written; what a cache gave costs a fraction and is left out."""
+    return usage.input + usage.cache_write + usage.output
+
+
+def book(ledger: Ledger, event: BudgetReserved | BudgetSettled | AgentUsed | AttemptEnded, at: datetime) -> Ledger:
+    """The ledger after an event; what is not known of a settled attempt counts as set aside, never as nothing."""
+    key = f"{event.task}:{event.attempt}"
+    hold = ledger.holds.get(key)
+    match event:
+        case BudgetReserved():
+            reserved = Amount(usd=event.cost_usd or 0.0, tokens=event.tokens or 0)
+            fresh = Hold(task=event.task, attempt=event.attempt, reserved=reserved)
+            return _with(ledger, holds={**ledger.holds, key: fresh})
+        case AgentUsed() if hold is not None:
+            usd = hold.used_usd if event.cost_usd is None else max(hold.used_usd or 0.0, event.cost_usd)
+            tokens = max(hold.used_tokens, tokens_of(event))
+            fresh = Hold(task=hold.task, attempt=hold.attempt, reserved=hold.reserved, used_tokens=tokens, used_usd=usd)
+            return _with(ledger, holds={**ledger.holds, key: fresh})
+        case BudgetSettled() if hold is not None:
+            usd = hold.reserved.usd if event.cost_usd is None else event.cost_usd
+            tokens = hold.reserved.tokens if event.tokens is None else event.tokens
+            return _spend(_without(ledger, key), Amount(usd=usd, tokens=tokens), event.cost_usd is None, at)
+        case AttemptEnded() if hold is None:
+            # Nothing was set aside, as there was no limit then; a later limit of the day or project counts it.
+            usage = event.outcome.usage
+            used = Amount(usd=usage.cost_usd or 0.0, tokens=tokens_of(usage))
+            return ledger if used == Amount() else _spend(ledger, used, usage.cost_usd is None, at)
+        case _:
+            return ledger
+
+
+def settlement(hold: Hold, attempt: Attempt | None) -> BudgetSettled:
+    """What an attempt that has ended used: what its agent said in the end, or else what was heard until then.
+
+    One that was never started used nothing, and so did one whose agent failed and reported nothing; what one used
+    that was cut off or never reports is not known.
+    """
+    if attempt is None:
+        return BudgetSettled(task=hold.task, attempt=hold.attempt, cost_usd=0.0, tokens=0)
+    outcome = attempt.outcome
+    usage = outcome.usage if outcome is not None else Usage()
+    tokens = max(tokens_of(usage), hold.used_tokens)
+    usd = hold.used_usd if usage.cost_usd is None else max(usage.cost_usd, hold.used_usd or 0.0)
+    silent = tokens == 0 and usd is None
+    failed = outcome is not None and outcome.ending in (Ending.ERROR, Ending.INCOMPLETE)
+    return BudgetSettled(
+        task=hold.task,
+        attempt=hold.attempt,
+        cost_usd=0.0 if silent and failed else usd,
+        tokens=None if silent and not failed else tokens,
+    )
+
+
+def committed(ledger: Ledger, scope: str, now: datetime, elsewhere: Elsewhere) -> Amount:
+    """What counts against a limit of this scope."""
+    match scope:
+        case "day":
+            return ledger.committed(day_of(now)) + elsewhere.day
+        case "project":
+            return ledger.committed() + elsewhere.project
+        case _:
+            return ledger.committed()
+
+
+def spent(ledger: Ledger, scope: str, now: datetime, elsewhere: Elsewhere) -> Amount:
+    """What was really used, as far as it is known here; of other runs also what they have set aside."""
+    match scope:
+        case "day":
+            return ledger.spent(day_of(now)) + elsewhere.day
+        case "project":
+            return ledger.spent() + elsewhere.project
+        case _:
+            return ledger.spent()
+
+
+def exceeded(
+    limits: Iterable[Limit], ledger: Ledger, wanted: BudgetReserved, now: datetime, elsewhere: Elsewhere
+) -> Limit | None:
+    """The first limit that a reservation does not fit into, beside all but an earlier one for the same attempt."""
+    ledger = _without(ledger, f"{wanted.task}:{wanted.attempt}")
+    asked = Amount(usd=wanted.cost_usd or 0.0, tokens=wanted.tokens or 0)
+    for limit in limits:
+        after = committed(ledger, limit.scope, now, elsewhere) + asked
+        if after.of(limit.unit) > limit.amount * (1 + _EPSILON):
+            return limit
+    return None
+
+
+def overdrawn(limits: Iterable[Limit], ledger: Ledger, hold: Hold, now: datetime, elsewhere: Elsewhere) -> Limit | None:
+    """The used-up limit for which a running attempt has used far more than was set aside for it."""
+    for limit in limits:
+        over = spent(ledger, limit.scope, now, elsewhere).of(limit.unit) > limit.amount * (1 + _EPSILON)
+        if over and hold.used.of(limit.unit) > OVERDRAFT * hold.reserved.of(limit.unit) * (1 + _EPSILON):
+            return limit
+    return None
+
+
+def reservation(
+    task: str,
+    attempt: int,
+    limits: Iterable[Limit],
+    *,
+    cap_usd: float | None,
+    usual: Amount | None,
+    slots: int,
+) -> BudgetReserved:
+    """What to set aside: the attempt's own cap, what nine of ten such attempts stayed below, or a default.
+
+    >>> five = parse_budget("5 usd")
+    >>> reservation("T1", 1, five, cap_usd=None, usual=Amount(usd=0.4), slots=4).cost_usd
+    0.4
+    >>> reservation("T1", 1, five, cap_usd=2.0, usual=Amount(usd=0.4), slots=4).basis
+    'cap'
+    >>> [reservation("T1", 1, five, cap_usd=None, usual=None, slots=slots).cost_usd for slots in (1, 10)]
+    [1.0, 0.5]
+    """
+    usd = [limit.amount / slots for limit in limits if limit.unit == USD]
+    tokens = [limit.amount / slots for limit in limits if limit.unit == TOKENS]
+    cost = cap_usd if cap_usd is not None else usual.usd if usual is not None and usual.usd else None
+    count = usual.tokens if usual is not None and usual.tokens else None
+    basis = "cap" if usd and cap_usd is not None else "p90" if (cost if usd else count) is not None else "default"
+    return BudgetReserved(
+        task=task,
+        attempt=attempt,
+        cost_usd=None if not usd else cost if cost is not None else min(DEFAULT_USD, *usd),
+        tokens=None if not tokens else count if count is not None else math.ceil(min(DEFAULT_TOKENS, *tokens)),
+        basis=basis,
+    )
+
+
+def p90(amounts: Iterable[Amount]) -> Amount | None:
+    """What nine of ten stayed at or below, by the nearest rank; None with fewer than three.
+
+    >>> p90([Amount(usd=n / 10, tokens=n) for n in range(1, 11)])
+    Amount(usd=0.9, tokens=9)
+    """
+    known = list(amounts)
+    if len(known) < MIN_HISTORY:
+        return None
+    rank = math.ceil(0.9 * len(known)) - 1
+    return Amount(usd=sorted(a.usd for a in known)[rank], tokens=sorted(a.tokens for a in known)[rank])
+
+
+def _spend(ledger: Ledger, amount: Amount, unpriced: bool, at: datetime) -> Ledger:
+    day = day_of(at)
+    settled = {**ledger.settled, day: ledger.settled.get(day, Amount()) + amount}
+    return Ledger(settled=settled, holds=ledger.holds, unpriced=ledger.unpriced + unpriced)
+
+
+def _without(ledger: Ledger, key: str) -> Ledger:
+    return _with(ledger, {other: hold for other, hold in ledger.holds.items() if other != key})
+
+
+def _with(ledger: Ledger, holds: dict[str, Hold]) -> Ledger:
+    return Ledger(settled=ledger.settled, holds=holds, unpriced=ledger.unpriced)
