@@ -103,7 +103,8 @@ class CommitNote(Record, frozen=True):
 class AttemptSpec(Record, frozen=True):
     """All an executor needs to run one attempt; ``folder`` takes outputs and is private to the attempt.
 
-    ``session`` is an earlier session of the agent to go on with, empty for a fresh start;
+    ``session`` is an earlier session of the agent to go on with, empty for a fresh start. An agent without
+    output and activity for ``stall_timeout_s`` is ended as stalled; 0 leaves it its timeout.
     ``spent`` is what that session's earlier attempts used, as their outcomes say.
     """
 
@@ -125,6 +126,7 @@ class AttemptSpec(Record, frozen=True):
     env: dict[str, str] = {}
     env_allow: tuple[str, ...] = ()
     timeout_s: float = 1800.0
+    stall_timeout_s: float = 0.0
     grace_s: float = 5.0
     keep_raw: bool = False
 

@@ -31,6 +31,7 @@ from muster.exchange import Snapshot as Snapshot
 from muster.model.attempts import Outcome, Receipt
 from muster.model.entries import Draft, Entry
 from muster.model.events import Event, GateAsked
+from muster.model.heartbeats import Heartbeat as Heartbeat
 from muster.model.messages import Message as Message
 from muster.model.metric_snapshot import MetricsSnapshot
 
@@ -233,6 +234,9 @@ class Executor(Protocol):
 
     async def check(self, spec: CheckSpec) -> Receipt:
         """Run a verify command to its end and return the receipt; no process is left."""
+
+    def beat(self, attempt: str) -> Heartbeat | None:
+        """The newest sign of life of an attempt that `run` or `adopt` is at; None for any other."""
 
     def forget(self, folder: Path) -> None:
         """The journal has the outcome of the attempt in ``folder``: what was kept for adopting it may go."""

@@ -265,6 +265,18 @@ STORY: list[ev.Event] = [
     ev.AttemptStarted(task="T2", attempt=3, base=commit(1), agent="claude", session="0198c0de"),
     ev.AgentUsed(task="T1", attempt=1, input=10, output=5, cost_usd=0.01, model="opus", cache_write=300),
     ev.BudgetLimitSet(scope="run", unit="usd", limit=10.0, by="alice"),
+    ev.HeartbeatLost(task="T2", attempt=2, ticks=3, elapsed_ms=370_000, evidence={"cpu_s": "0.4", "processes": "2"}),
+    ev.PlanAccepted(
+        slug="login",
+        plan_sha256="ef" * 32,
+        base=commit(1),
+        start=commit(2),
+        target=MAIN,
+        policy=POLICY,
+        continues=RUN,
+        done=("T1",),
+        failures={"T2": failure(Cause.STALLED)},
+    ),
 ]
 
 

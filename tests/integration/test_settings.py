@@ -47,6 +47,11 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "budget.run": ("5 usd", "200k tokens"),
     "budget.day": ("5 usd", "200k tokens"),
     "budget.project": ("5 usd", "200k tokens"),
+    "reliability.stall_timeout_s": (0.0, 90.0),
+    "reliability.heartbeat.tick_s": (1.0, 60.0),
+    "reliability.heartbeat.warn_s": (1.0, 10.0),
+    "reliability.heartbeat.stale_s": (2.0, 20.0),
+    "reliability.heartbeat.dead_s": (3.0, 30.0),
     "agents.default": ("codex", "kimi"),
 }
 KINDS = (LayerKind.USER, LayerKind.PROJECT, LayerKind.FLAG)

@@ -183,7 +183,7 @@ def a_person_decided(past: Past, event: ev.Event) -> None:
     """Work that fails its audit is given up only after a no, and main moves only after a yes."""
     if isinstance(event, ev.MainMergeStarted):
         assert MAIN in past.seen.approved
-    if isinstance(event, ev.DeadLetterAdded) and not past.state.stopping:
+    if isinstance(event, ev.DeadLetterAdded) and event.reason != "manual" and not past.state.stopping:
         assert event.failure is not None
         gate = place(Boundary.MANIFEST_AUDIT_FAILED, event.task)
         asked_about = event.failure.cause is not Cause.AUTH

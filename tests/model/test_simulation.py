@@ -38,6 +38,8 @@ HARSH = Menu(
     stops_run=True,
     stops_task=True,
     restarts=5,
+    loses_heartbeats=True,
+    requeues=3,
     late=True,
 )
 

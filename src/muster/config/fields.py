@@ -29,6 +29,11 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     env: str
     trust: str
 
+    @property
+    def is_of_agent(self) -> bool:
+        """Whether the key holds an agent's name."""
+        return f".{ANY_AGENT}." in self.key
+
     def read(self, value: Any, *, text: bool = False) -> Any:
         """The value as its type; ``text`` says that it comes from an environment variable.
 

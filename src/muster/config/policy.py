@@ -8,6 +8,7 @@ from muster.config.profiles import load_models
 from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, Settings
 from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.errors import InputError
+from muster.model.heartbeats import Thresholds
 from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy
 from muster.model.profiles import ProfileChoice
@@ -47,6 +48,13 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
             retryable=reliability.retryable,
             non_retryable=reliability.non_retryable,
         ),
+        heartbeat=Thresholds(
+            tick_s=reliability.heartbeat.tick_s,
+            warn_s=reliability.heartbeat.warn_s,
+            stale_s=reliability.heartbeat.stale_s,
+            dead_s=reliability.heartbeat.dead_s,
+        ),
+        stall_timeout_s=reliability.stall_timeout_s,
         grace_s=settings.run.grace_s,
         profile=choice.profile.name,
         profile_source=choice.source.value,

@@ -149,7 +149,7 @@ def _read(layer: Layer, key: str, given: Any) -> tuple[Field, Any]:
     if known is None:
         raise InputError(f"{where}: {_unknown(key)}", hint="All settings: muster config show")
     parts = key.split(".")
-    if len(parts) == 3 and not re.fullmatch(AGENT_NAME, parts[1]):
+    if known.is_of_agent and not re.fullmatch(AGENT_NAME, parts[1]):
         raise InputError(f"{where}: the agent's name {parts[1]!r} must match {AGENT_NAME}.")
     try:
         return known, known.read(given, text=layer.kind is LayerKind.ENVIRONMENT)
@@ -174,7 +174,7 @@ def _settings(values: Mapping[str, Any]) -> Settings:
     nested: dict[str, Any] = {}
     for key, value in values.items():
         *sections, name = key.split(".")
-        if len(sections) == 2:
+        if sections[:1] == ["agents"] and len(sections) == 2:
             sections = ["agents", "named", sections[1]]
         place = nested
         for section in sections:

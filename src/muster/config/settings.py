@@ -72,6 +72,22 @@ class WorktreeSettings(StrictRecord, frozen=True):
     ] = ()
 
 
+class HeartbeatSettings(StrictRecord, frozen=True):
+    """When an attempt without a sign of life is worth a word."""
+
+    tick_s: Annotated[float, Meta(ge=1, le=60, description="Seconds between two looks at all running attempts.")] = 5.0
+    warn_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="Seconds without news after which an attempt counts as quiet.")
+    ] = 30.0
+    stale_s: Annotated[
+        float, Meta(ge=1, le=86_400, description="Seconds without news and activity after which it counts as stale.")
+    ] = 60.0
+    dead_s: Annotated[
+        float,
+        Meta(ge=1, le=86_400, description="Seconds without both after which it counts as dead and people are told."),
+    ] = 300.0
+
+
 class ReliabilitySettings(StrictRecord, frozen=True):
     """What happens after a failure."""
 
@@ -94,7 +110,12 @@ class ReliabilitySettings(StrictRecord, frozen=True):
         tuple[str, ...],
         Meta(description="Classes of failure (globs) that are never tried again; wins over all others."),
     ] = ()
+    stall_timeout_s: Annotated[
+        float,
+        Meta(ge=0, le=86_400, description="Seconds without output and activity that end an agent's attempt; 0: never."),
+    ] = 360.0
     auto_recover: Annotated[bool, Meta(description="Resume interrupted runs without asking.")] = False
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
 
 
 class TelemetrySettings(StrictRecord, frozen=True):

@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from muster.engine.effects import Effects, Facts
 from muster.engine.journal import Journal
+from muster.engine.watcher import Watcher
 from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome
@@ -89,6 +90,7 @@ class Actor:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._take_messages, name="inbox")
                 group.start_soon(self._keep_lease, name="lease")
+                group.start_soon(self._watch_attempts, name="heartbeats")
                 reason = await self._loop(group)
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as errors:
@@ -243,6 +245,14 @@ class Actor:
         while True:
             await self._clock.sleep(RENEW_EVERY_S)
             self._journal.lease = await self._store.renew(self._journal.lease, self._clock.now(), LEASE_TTL_S)
+
+    async def _watch_attempts(self) -> None:
+        watcher = Watcher(self._executor)
+        while True:
+            await self._clock.sleep(self.state.policy.heartbeat.tick_s)
+            if facts := watcher.look(self.state, self._clock.now()):
+                self._facts.append(facts)
+                self._stir()
 
     def _heard(self, task: str, attempt: int, news: News) -> None:
         match news.kind:

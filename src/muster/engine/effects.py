@@ -68,7 +68,7 @@ class Effects:
                 await self._workspace.dispose(step.task, untouched=untouched)
                 return (ev.TaskSucceeded(task=step.task),)
             case do.GiveUp():
-                return await self._give_up(state.tasks[step.task], step)
+                return await self._give_up(state, state.tasks[step.task], step)
             case do.StopTask():
                 return await self._stop(state, state.tasks[step.task], step)
             case do.Halt():
@@ -198,19 +198,14 @@ class Effects:
             ),
         )
 
-    async def _give_up(self, entry: TaskState, step: do.GiveUp) -> Facts:
-        salvaged = await self._salvage(step.task, entry.last.number)
-        return (
-            *salvaged,
-            ev.TaskFailed(task=step.task, failure=step.failure),
-            ev.DeadLetterAdded(
-                task=step.task,
-                reason=step.reason,
-                attempts=len(entry.attempts),
-                failure=step.failure,
-                salvage=salvaged[0].ref if salvaged else "",
-            ),
-        )
+    async def _give_up(self, state: RunState, entry: TaskState, step: do.GiveUp) -> Facts:
+        ended: Facts = ()
+        if entry.station is Station.WORKING:
+            swept = await self._executor.sweep(attempt_id(state.run, step.task, entry.last.number))
+            ended = _ended(step.task, entry.last, Outcome(ending=Ending.STALLED, failure=step.failure, swept=swept))
+        facts = (*ended, *await self._salvage(step.task, entry.last.number))
+        failed = ev.TaskFailed(task=step.task, failure=step.failure)
+        return (*facts, failed, _letter(entry, step.reason, step.failure, facts))
 
     async def _stop(self, state: RunState, entry: TaskState, step: do.StopTask) -> Facts:
         failure = Failure(cause=Cause.CANCELLED, message=f"stopped by {step.source}")
@@ -222,7 +217,9 @@ class Effects:
                 outcome = Outcome(ending=Ending.CANCELLED, failure=failure, swept=swept)
                 facts.extend(_ended(step.task, entry.last, outcome))
             facts.extend(await self._salvage(step.task, entry.last.number))
-        return (*facts, ev.TaskFailed(task=step.task, failure=failure))
+        failed = ev.TaskFailed(task=step.task, failure=failure)
+        # Of a task that was stopped by itself the rest of the run goes on, so somebody has to remember it.
+        return (*facts, failed, _letter(entry, "manual", failure, facts)) if entry.stop_source else (*facts, failed)
 
     async def _halt(self, state: RunState, entry: TaskState, step: do.Halt) -> Facts:
         # The process tree is gone with the cancelled effect; the task is not to blame and comes back.
@@ -341,6 +338,7 @@ class Effects:
             env=env,
             env_allow=policy.env_allow,
             timeout_s=task.timeout_s,
+            stall_timeout_s=policy.stall_timeout_s,
             grace_s=policy.grace_s,
             keep_raw=policy.keep_raw,
         )
@@ -354,6 +352,17 @@ def _ended(task: str, attempt: Attempt, outcome: Outcome) -> Facts:
     if not outcome.swept:
         return (ended,)
     return (ended, ev.ProcessSwept(task=task, attempt=attempt.number, pids=outcome.swept))
+
+
+def _letter(entry: TaskState, reason: str, failure: Failure, facts: Sequence[ev.Event]) -> ev.DeadLetterAdded:
+    salvaged = [fact.ref for fact in facts if isinstance(fact, ev.WorkSalvaged)]
+    return ev.DeadLetterAdded(
+        task=entry.task.id,
+        reason=reason,
+        attempts=len(entry.attempts),
+        failure=failure,
+        salvage=salvaged[0] if salvaged else "",
+    )
 
 
 def _writes(task: Task) -> bool:

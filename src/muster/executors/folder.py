@@ -80,9 +80,9 @@ class Folder:
         except OSError:
             return None
 
-    def too_big(self) -> bool:
-        """Whether a stream is longer than a transcript may be."""
-        return any(_size(path) > transcript.SIZE_LIMIT for path in (self.stdout, self.stderr))
+    def sizes(self) -> tuple[int, int]:
+        """How much was written to each stream."""
+        return _size(self.stdout), _size(self.stderr)
 
     def error_tail(self, redactor: Redactor, count: int) -> bytes:
         """The redacted end of the error stream."""

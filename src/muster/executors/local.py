@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio.to_thread
@@ -22,7 +23,7 @@ from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
 from muster.model.correlation import Correlation
 from muster.model.errors import EnvironmentProblem, MusterError
 from muster.model.redaction import Redactor, secret_values
-from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Launch, News, Parser, Tell
+from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Heartbeat, Launch, News, Parser, Tell
 from muster.process import Command, Ended, supervise, sweep_marker, take_over
 
 _TAIL = 2048
@@ -51,13 +52,15 @@ class LocalExecutor:
         self._hurried = False
         self._allowed: dict[tuple[str, ...], dict[str, str]] = {}
         self._recycler = Recycler()
+        self._attended: dict[str, Watch | None] = {}
 
     async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Run the attempt to its end, telling news as it comes."""
-        if self._seats is None:
-            return await self._run(spec, tell)
-        async with self._seats.seat(lambda why: tell(News(kind="notice", text=f"waits: {why}"))):
-            return await self._run(spec, tell)
+        with self._attending(spec.id):
+            if self._seats is None:
+                return await self._run(spec, tell)
+            async with self._seats.seat(lambda why: tell(News(kind="notice", text=f"waits: {why}"))):
+                return await self._run(spec, tell)
 
     async def _run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         begun = self._clock.monotonic()
@@ -85,7 +88,7 @@ class LocalExecutor:
             stderr=folder.stderr,
             record=folder.record,
         )
-        watch = _watch(folder, spec.timeout_s, launch, parser, redactor, tell)
+        watch = self._watch(folder, spec, launch, parser, redactor, tell)
         try:
             if failure := _cannot_run(launch.argv[0], spec.workdir, env["PATH"]):
                 return Outcome(ending=Ending.ERROR, failure=failure)
@@ -99,8 +102,20 @@ class LocalExecutor:
         duration_s = self._clock.monotonic() - begun
         return _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
 
+    def beat(self, attempt: str) -> Heartbeat | None:
+        """The newest sign of life of an attempt; one that waits for its seat is well."""
+        now = self._clock.now()
+        watch = self._attended.get(attempt)
+        if watch is not None:
+            return watch.beat(now)
+        return Heartbeat(last_seen=now.isoformat()) if attempt in self._attended else None
+
     async def adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Take over an attempt that a dead owner started: wait for it and read its outcome."""
+        with self._attending(spec.id):
+            return await self._adopt(spec, tell)
+
+    async def _adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         folder = self._folder_of(spec)
         begun_at = folder.begun_at()
         prepared = self._prepare(spec)
@@ -108,11 +123,12 @@ class LocalExecutor:
         left_s = max(0.0, spec.timeout_s - max(0.0, now - (begun_at or now)))
         if isinstance(prepared, Outcome):
             # Nobody is left who could read what it says.
-            watch, parser, redactor = Watch(folder, 0.0, None), None, self._redactor
+            watch, parser, redactor = Watch(folder, 0.0, self._clock), None, self._redactor
         else:
             launch, parser = prepared
             redactor = self._redactor_for({**spec.env, **launch.env})
-            watch = _watch(folder, left_s, launch, parser, redactor, tell)
+            left = msgspec.structs.replace(spec, timeout_s=left_s)
+            watch = self._watch(folder, left, launch, parser, redactor, tell)
         try:
             ended = await take_over(spec.id, folder.record, watch, self._grace(spec.grace_s))
             await watch.read_to_end()
@@ -120,7 +136,8 @@ class LocalExecutor:
         finally:
             await folder.finish(redactor, keep_raw=spec.keep_raw)
         duration_s = max(0.0, (folder.ended_at() or now) - (begun_at or now))
-        known = ended.code is not None or ended.signal is not None or watch.timed_out or watch.flooded
+        limited = watch.timed_out or watch.flooded or watch.stalled
+        known = ended.code is not None or ended.signal is not None or limited
         if parser is None or not known:
             said = _read(parser, ended, tail) if parser else Outcome(ending=Ending.INTERRUPTED)
             return msgspec.structs.replace(
@@ -143,7 +160,7 @@ class LocalExecutor:
         begun = self._clock.monotonic()
         env = self._inherited(spec.env_allow)
         folder = Folder(spec.folder, spec.id, spec.folder, self._recycler)
-        watch = Watch(folder, spec.timeout_s, None)
+        watch = Watch(folder, spec.timeout_s, self._clock)
         try:
             folder.renew()
             command = Command(
@@ -200,6 +217,28 @@ class LocalExecutor:
             return _failed(Cause.BAD_REQUEST, problem.message)
         return launch, agent.parser(launch)
 
+    @contextmanager
+    def _attending(self, attempt: str) -> Iterator[None]:
+        self._attended[attempt] = None
+        try:
+            yield
+        finally:
+            del self._attended[attempt]
+
+    def _watch(
+        self, folder: Folder, spec: AttemptSpec, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell
+    ) -> Watch:
+        if launch.reads_output:
+            teller = Teller(parser, redactor, tell)
+            reader = Tail(folder.readable, teller)
+            stall_timeout_s = spec.stall_timeout_s
+            watch = Watch(folder, spec.timeout_s, self._clock, reader, teller, stall_timeout_s=stall_timeout_s)
+        else:
+            # A command may wait for long and say nothing: its timeout is its author's word.
+            watch = Watch(folder, spec.timeout_s, self._clock)
+        self._attended[spec.id] = watch
+        return watch
+
     def _inherited(self, env_allow: tuple[str, ...]) -> dict[str, str]:
         if env_allow not in self._allowed:
             self._allowed[env_allow] = inherited(self._environ, env_allow)
@@ -221,13 +260,6 @@ class LocalExecutor:
     def _redactor_for(self, env: Mapping[str, str]) -> Redactor:
         more = secret_values(env) - self._secrets
         return Redactor(self._secrets | more) if more else self._redactor
-
-
-def _watch(folder: Folder, timeout_s: float, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell) -> Watch:
-    if not launch.reads_output:
-        return Watch(folder, timeout_s, None)
-    teller = Teller(parser, redactor, tell)
-    return Watch(folder, timeout_s, Tail(folder.readable, teller), teller)
 
 
 def _cannot_run(program: str, workdir: Path, path: str) -> Failure | None:
@@ -260,6 +292,10 @@ def _outcome(
     elif watch.timed_out:
         ending = Ending.TIMEOUT
         failure = Failure(cause=Cause.TIMEOUT, message=f"It did not end within {spec.timeout_s:g} s.")
+    elif watch.stalled:
+        ending = Ending.STALLED
+        silent = f"for {spec.stall_timeout_s:g} s it wrote nothing and its processes did nothing"
+        failure = Failure(cause=Cause.STALLED, message=f"It stalled: {silent}.")
     elif failure is not None:
         failure = msgspec.structs.replace(failure, message=redactor(failure.message))
     return msgspec.structs.replace(

@@ -1,6 +1,8 @@
-"""An attempt while it runs: its output read, its time and its size limited."""
+"""An attempt while it runs: its output read, its signs of life noticed, its time and its size limited."""
 
 from __future__ import annotations
+
+from datetime import datetime, timedelta
 
 import anyio
 import anyio.lowlevel
@@ -8,29 +10,74 @@ import msgspec
 
 from muster.executors.folder import Folder
 from muster.executors.tail import Tail
+from muster.executors.transcript import SIZE_LIMIT
 from muster.model.redaction import Redactor
-from muster.ports import News, Parser, Tell
-from muster.process import Supervised
+from muster.ports import Clock, Heartbeat, News, Parser, Tell
+from muster.process import Activity, Supervised
 
 # Half of this is the median delay of a line; a watched agent costs about 5 ms of CPU a second.
 _READ_EVERY_S = 0.05
 _LOOK_EVERY_S = 0.25
+# Only a silent attempt is asked what its processes do, and that costs about 0.1 ms a process.
+_ACTIVITY_EVERY_S = 1.0
 _LONGEST_TEXT = 64 * 1024
 
 
 class Watch:
     """Sees one attempt through; afterwards it knows whether a limit ended it."""
 
-    def __init__(self, folder: Folder, timeout_s: float, reader: Tail | None, teller: Teller | None = None) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        timeout_s: float,
+        clock: Clock,
+        reader: Tail | None = None,
+        teller: Teller | None = None,
+        *,
+        stall_timeout_s: float = 0.0,
+    ) -> None:
         self._teller = teller
+        self._clock = clock
+        self._stall_timeout_s = stall_timeout_s
+        self._supervised: Supervised | None = None
+        self._sizes = (0, 0)
+        self._activity: Activity | None = None
+        self._news_at = self._active_at = self._looked_at = clock.monotonic()
         self._folder = folder
         self._timeout_s = timeout_s
         self._reader = reader
         self.timed_out = False
         self.flooded = False
+        self.stalled = False
 
     async def __call__(self, supervised: Supervised) -> None:
         """Return when the leader has ended or a limit is reached."""
+        self._supervised = supervised
+        try:
+            await self._see_through(supervised)
+        finally:
+            self._supervised = None
+
+    def beat(self, now: datetime) -> Heartbeat:
+        """The newest signs of life; while there is no process to look at, we are at work ourselves."""
+        if self._supervised is None:
+            return Heartbeat(last_seen=now.isoformat(), evidence={"process": "none yet, or none any more"})
+        alive, since = self._supervised.alive, self._clock.monotonic()
+        # Ages are measured on the clock that never jumps.
+        news_s, active_s = since - self._news_at, since - self._active_at
+        evidence = {"process": "alive" if alive else "gone", "news_s": f"{news_s:.1f}", "activity_s": f"{active_s:.1f}"}
+        if self._activity is not None:
+            evidence["processes"] = str(len(self._activity.pids))
+            evidence["cpu_s"] = f"{self._activity.cpu_s:.2f}"
+            evidence["io_bytes"] = str(self._activity.io_bytes)
+        return Heartbeat(
+            last_seen=(now - timedelta(seconds=min(news_s, active_s))).isoformat(),
+            last_news=(now - timedelta(seconds=news_s)).isoformat(),
+            alive=alive,
+            evidence=evidence,
+        )
+
+    async def _see_through(self, supervised: Supervised) -> None:
         every_s = _READ_EVERY_S if self._reader else _LOOK_EVERY_S
         with anyio.move_on_after(self._timeout_s) as deadline:
             # Most commands are short, and a task group would cost more than they do.
@@ -38,20 +85,31 @@ class Watch:
                 await supervised.wait()
             if first.cancelled_caught:
                 async with anyio.create_task_group() as group:
-                    group.start_soon(self._look, every_s, group.cancel_scope, name="look")
+                    group.start_soon(self._look, supervised, every_s, group.cancel_scope, name="look")
                     await supervised.wait()
                     group.cancel_scope.cancel()
         self.timed_out = deadline.cancelled_caught
 
-    async def _look(self, every_s: float, scope: anyio.CancelScope) -> None:
+    async def _look(self, supervised: Supervised, every_s: float, scope: anyio.CancelScope) -> None:
         while True:
             await self.catch_up()
-            if self._folder.too_big():
-                self.flooded = True
-                scope.cancel()
-            if self._teller and self._teller.stop:
+            silent_s = self._silence(supervised)
+            self.flooded = max(self._sizes) > SIZE_LIMIT
+            self.stalled = 0 < self._stall_timeout_s <= silent_s
+            if self.flooded or self.stalled or (self._teller and self._teller.stop):
                 scope.cancel()
             await anyio.sleep(every_s)
+
+    def _silence(self, supervised: Supervised) -> float:
+        """For how many seconds there has been no output and no activity of the processes."""
+        now, sizes = self._clock.monotonic(), self._folder.sizes()
+        if sizes != self._sizes:
+            self._sizes, self._news_at = sizes, now
+        elif now - max(self._news_at, self._looked_at) >= _ACTIVITY_EVERY_S:
+            self._looked_at, activity = now, supervised.activity()
+            if activity != self._activity:
+                self._activity, self._active_at = activity, now
+        return now - max(self._news_at, self._active_at)
 
     async def catch_up(self) -> None:
         """Read what there is to read."""

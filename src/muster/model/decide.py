@@ -114,9 +114,12 @@ def _task(state: RunState, entry: TaskState, now: datetime, elsewhere: Elsewhere
         if entry.attempts:
             return (do.StopTask(task=name, source=entry.stop_source),)
         failure = Failure(cause=Cause.CANCELLED, message=f"stopped by {entry.stop_source}")
-        return _write(ev.TaskFailed(task=name, failure=failure))
+        letter = ev.DeadLetterAdded(task=name, reason="manual", attempts=0, failure=failure)
+        return _write(ev.TaskFailed(task=name, failure=failure), letter)
     match entry.station:
         case Station.WORKING:
+            if silence := entry.silence:
+                return (do.GiveUp(task=name, failure=silence, reason="heartbeat-dead"),)
             if (stop := halt(state, entry, now, elsewhere)) is not None:
                 return (stop,)
             if entry.last.epoch < state.epoch:

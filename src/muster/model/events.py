@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
-from muster.model.attempts import Receipt
+from muster.model.attempts import Failure, Receipt
 from muster.model.gates import Answer, Boundary, Stage
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
@@ -43,6 +43,7 @@ from muster.model.watch_events import (
     DeadLetterRequeued,
     ExportFailed,
     HeartbeatLevelChanged,
+    HeartbeatLost,
     NotificationSent,
     PermissionAsked,
     ReactionMatched,
@@ -99,6 +100,8 @@ class PlanAccepted(Record, frozen=True):
     HEAD. ``prefix`` is the project's folder inside the repository, empty or
     ending in a slash. ``start`` is the integration commit to begin from: the
     base, or where the run ``continues`` stopped. ``profile`` is the plan's own.
+    ``done`` are tasks that the earlier run finished, ``failures`` is what the
+    others failed of there.
     """
 
     type: ClassVar[str] = "plan.accepted"
@@ -115,6 +118,7 @@ class PlanAccepted(Record, frozen=True):
     profile: str = ""
     continues: str = ""
     done: tuple[str, ...] = ()
+    failures: dict[str, Failure] = {}
 
 
 class PhaseStarted(Record, frozen=True):
@@ -293,6 +297,7 @@ KnownEvent = (
     | DeadLetterRequeued
     | ExportFailed
     | HeartbeatLevelChanged
+    | HeartbeatLost
     | NotificationSent
     | PermissionAsked
     | ReactionMatched
@@ -323,6 +328,7 @@ __all__ = [
     "GateAsked",
     "GatePassed",
     "HeartbeatLevelChanged",
+    "HeartbeatLost",
     "KnownEvent",
     "MainMergeBlocked",
     "MainMergeStarted",

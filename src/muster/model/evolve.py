@@ -12,8 +12,20 @@ from muster.model.budget import Limit, book
 from muster.model.entries import Entry
 from muster.model.errors import JournalError
 from muster.model.gates import Boundary, Stage, may_move
-from muster.model.schedule import close, open_schedule, put, queue_wave
-from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus, initial, replace
+from muster.model.heartbeats import Level
+from muster.model.ids import heartbeat_notice_id
+from muster.model.schedule import close, open_schedule, put, queue_wave, reopen
+from muster.model.state import (
+    CancelRequest,
+    DeadLetter,
+    Gate,
+    RunState,
+    Station,
+    TaskState,
+    TaskStatus,
+    initial,
+    replace,
+)
 
 # What a workspace says of a branch that is not where the merge was prepared for.
 MOVED = "moved"
@@ -101,7 +113,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
         case ev.MainUndone():
             return replace(state, undone=True)
         case ev.DeadLetterAdded():
-            return replace(state, dead=(*state.dead, event))
+            return replace(state, dead={**state.dead, event.task: DeadLetter(added=event, at=at)})
         case ev.AgentUsed() | ev.BudgetReserved() | ev.BudgetSettled():
             state.tasks[event.task]  # an entry about a task that there is none of cannot be trusted
             return replace(state, ledger=book(state.ledger, event, at))
@@ -112,6 +124,13 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
         case ev.BudgetExceeded():
             reached = Limit(scope=event.scope, unit=event.unit, amount=event.limit)
             return replace(state, warned=state.warned | {reached})
+        case ev.DeadLetterRequeued():
+            state = _settled(state, event, "requeued")
+            return state if state.ended else reopen(state, event.task, at)
+        case ev.DeadLetterDropped():
+            return _settled(state, event, "dropped", event.why)
+        case ev.NotificationSent():
+            return replace(state, told={**state.told, event.id: at})
         case ev.UnknownEvent():
             return replace(state, unknown_entries=state.unknown_entries + 1)
         case (
@@ -124,11 +143,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.ConfigResolved()
             | ev.AgentSaid()
             | ev.ToolCalled()
-            | ev.DeadLetterDropped()
-            | ev.DeadLetterRequeued()
             | ev.ExportFailed()
-            | ev.HeartbeatLevelChanged()
-            | ev.NotificationSent()
             | ev.PermissionAsked()
             | ev.ReactionMatched()
             | ev.ReactionSkipped()
@@ -147,6 +162,8 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.TaskCancelRequested()
             | ev.TaskSkipped()
             | ev.SessionOpened()
+            | ev.HeartbeatLevelChanged()
+            | ev.HeartbeatLost()
         ):
             entry = state.tasks[event.task]
             return state if entry.status.closed or _is_late(state, entry, event) else _task(state, entry, event, at)
@@ -166,6 +183,8 @@ _TaskEvent = (
     | ev.TaskCancelRequested
     | ev.TaskSkipped
     | ev.SessionOpened
+    | ev.HeartbeatLevelChanged
+    | ev.HeartbeatLost
 )
 
 
@@ -173,7 +192,7 @@ def _is_late(state: RunState, entry: TaskState, event: _TaskEvent) -> bool:
     """Whether a fact comes from a step that was cancelled after it had reached its end."""
     now = (len(entry.attempts), entry.station)
     match event:
-        case ev.AttemptEnded() | ev.SessionOpened():
+        case ev.AttemptEnded() | ev.SessionOpened() | ev.HeartbeatLevelChanged() | ev.HeartbeatLost():
             return (event.attempt, Station.WORKING) != now
         case ev.TaskAudited():
             return (event.attempt, Station.AUDITING) != now
@@ -204,6 +223,7 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
                 station=Station.WORKING,
                 attempts=(*entry.attempts, attempt),
                 retry_at=None,
+                level="",
             )
             return put(state, entry)
         case ev.AttemptEnded():
@@ -250,6 +270,15 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             return put(state, _with_last(entry, replace(entry.last, session=event.session), entry.station))
         case ev.TaskSkipped():
             return close(state, replace(entry, reason=event.reason), TaskStatus.SKIPPED)
+        case ev.HeartbeatLost():
+            return put(state, replace(entry, lost=event))
+        case ev.HeartbeatLevelChanged():
+            level = "" if event.after == Level.HEALTHY.value else event.after
+            if event.before == Level.DEAD.value:
+                # It recovered: should it die again, people are told again.
+                again = heartbeat_notice_id(state.run, event.task)
+                state = replace(state, told={id: at for id, at in state.told.items() if id != again})
+            return put(state, replace(entry, level=level))
         case _:
             assert_never(event)
 
@@ -291,6 +320,11 @@ def _answered(state: RunState, event: ev.GateAnswered) -> RunState:
     if gate.approved:
         entry = replace(entry, granted=entry.granted + 1, forgiven=entry.last.number)
     return put(state, replace(entry, station=Station.JUDGING))
+
+
+def _settled(state: RunState, event: ev.DeadLetterRequeued | ev.DeadLetterDropped, how: str, why: str = "") -> RunState:
+    letter = replace(state.dead[event.task], settled=how, by=event.by, why=why)
+    return replace(state, dead={**state.dead, event.task: letter})
 
 
 def _with_last(entry: TaskState, attempt: Attempt, station: Station) -> TaskState:

@@ -32,6 +32,15 @@ def attempt_id(run: str, task: str, number: int) -> str:
     return f"{run}:{task}:{number}"
 
 
+def heartbeat_notice_id(run: str, task: str) -> str:
+    """Name the one notification that a task shows no life.
+
+    >>> heartbeat_notice_id("01r", "T1")
+    'dead_01r_T1'
+    """
+    return f"dead_{run}_{task}"
+
+
 def attempt_folder(task: str, number: int) -> str:
     """The name of the folder that an attempt's files are in, below its run's.
 

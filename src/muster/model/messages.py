@@ -8,6 +8,7 @@ from muster.model import events as ev
 from muster.model.budget import parse_budget
 from muster.model.gates import Answer, Boundary
 from muster.model.record import Record
+from muster.model.schedule import why_not_reopen
 from muster.model.spending import raised
 from muster.model.state import Gate, RunState
 
@@ -16,7 +17,8 @@ class Message(Record, frozen=True):
     """A request from another process to the owner of a run.
 
     ``kind`` is ``stop`` (data: task, now, source), ``answer`` (data: gate,
-    answer, by, why, budget) or ``budget`` (data: budget, by).
+    answer, by, why, budget), ``budget`` (data: budget, by), or ``requeue`` or
+    ``drop`` of a dead letter (data: task, by, why).
     """
 
     id: str
@@ -36,6 +38,8 @@ def respond(state: RunState, message: Message) -> tuple[ev.Event, ...]:
             return _answer(state, message)
         case "budget":
             return _budget(state, message)
+        case "requeue" | "drop":
+            return (_dead_letter(state, message),)
         case _:
             return (_refused(message, f"unknown kind {message.kind!r}"),)
 
@@ -120,6 +124,19 @@ def _budget(state: RunState, message: Message) -> tuple[ev.Event, ...]:
             if gate.waiting
         )
     return tuple(found)
+
+
+def _dead_letter(state: RunState, message: Message) -> ev.Event:
+    task, by = message.data.get("task", ""), message.data.get("by", message.sender)
+    letter = state.dead.get(task)
+    if letter is None:
+        return _refused(message, f"there is no dead letter of task {task!r} in this run")
+    if letter.settled:
+        return _refused(message, f"already {letter.settled} by {letter.by}")
+    if message.kind == "drop":
+        return ev.DeadLetterDropped(task=task, by=by, why=message.data.get("why", ""))
+    why_not = "" if state.ended else why_not_reopen(state, task)
+    return _refused(message, why_not) if why_not else ev.DeadLetterRequeued(task=task, by=by)
 
 
 def _refused(message: Message, reason: str) -> ev.CommandRefused:

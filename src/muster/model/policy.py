@@ -9,6 +9,7 @@ import msgspec
 
 from muster.model.budget import Amount, Limit
 from muster.model.gates import Autonomy
+from muster.model.heartbeats import Thresholds
 from muster.model.record import Record
 
 
@@ -45,6 +46,8 @@ class RunPolicy(Record, frozen=True):
     schedule: Schedule = Schedule.WAVES
     max_parallel: Annotated[int, msgspec.Meta(ge=1)] = 4
     retry: RetryPolicy = RetryPolicy()
+    heartbeat: Thresholds = Thresholds()
+    stall_timeout_s: float = 360.0
     grace_s: float = 5.0
     profile: str = "premium"
     profile_source: str = "default"

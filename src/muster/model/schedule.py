@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from muster.model.gates import Stage
 from muster.model.plan import OnFailure
 from muster.model.state import RunState, Station, TaskState, TaskStatus, replace
 from muster.model.waves import dependents, waves
@@ -21,7 +24,8 @@ def open_schedule(state: RunState) -> RunState:
         else:
             # Each once, and only those that are tasks: the same that tell their dependents when they close.
             open_needs = {need for need in entry.task.needs if need in state.tasks and need not in done}
-            entry = replace(entry, wave=depth[name], open_needs=len(open_needs))
+            failure = state.accepted.failures.get(name)
+            entry = replace(entry, wave=depth[name], open_needs=len(open_needs), failure=failure)
         tasks[name] = entry
     waiting = {n: None for n, t in tasks.items() if t.station is Station.WAITING}
     return replace(
@@ -101,6 +105,61 @@ def close(state: RunState, entry: TaskState, status: TaskStatus) -> RunState:
     if entry.task.on_failure is OnFailure.STOP:
         return replace(state, stopping=state.stopping or name)
     return _doom_dependents(state, name)
+
+
+def why_not_reopen(state: RunState, name: str) -> str:
+    """Why a given-up task of a run that goes on cannot get another attempt there; empty when it can."""
+    if state.cancel is not None or state.stopping:
+        return "the run is about to end"
+    if state.stage is not Stage.EXECUTING:
+        return f"the run is not executing its tasks but {state.stage.value}"
+    gone_on = (Station.WAITING, Station.CLOSED)
+    if any(state.tasks[follower].station not in gone_on for follower in state.dependents.get(name, ())):
+        return "tasks that need it have gone on without it"
+    needs = [state.tasks[need] for need in state.tasks[name].task.needs if need in state.tasks]
+    lost = [need.task.id for need in needs if need.status.closed and not _satisfied(need)]
+    return f"it needs {lost[0]}, which is not done" if lost else ""
+
+
+def reopen(state: RunState, name: str, at: datetime) -> RunState:
+    """Give a closed task one more attempt, because a person asked for it; its history stays.
+
+    This is the one way back from a closed task; see `why_not_reopen` for when it is open.
+    """
+    entry = state.tasks[name]
+    needs = {need for need in entry.task.needs if need in state.tasks and not _satisfied(state.tasks[need])}
+    missing = entry.used_attempts + 1 - entry.allowed_attempts(state.policy)
+    entry = replace(
+        entry,
+        status=TaskStatus.RUNNING if entry.attempts else TaskStatus.QUEUED,
+        station=Station.WAITING if needs else Station.BACKOFF,
+        open_needs=len(needs),
+        retry_at=None if needs else at,
+        granted=entry.granted + max(0, missing),
+        stop_source="",
+        reason="",
+    )
+    state = put(state, entry)
+    tasks, unblocked = state.tasks.copy(), state.unblocked.copy()
+    for follower in state.dependents.get(name, ()):
+        if not tasks[follower].status.closed:
+            # It may have been released when this task closed; now it waits for it again.
+            still = {n for n in tasks[follower].task.needs if n in tasks and not _satisfied(tasks[n])}
+            tasks[follower] = replace(tasks[follower], open_needs=len(still))
+            unblocked.pop(follower, None)
+    return replace(
+        state,
+        tasks=tasks,
+        unblocked=unblocked,
+        open_tasks=state.open_tasks + 1,
+        wave_verified=not state.wave,
+        wave_failure=(),
+    )
+
+
+def _satisfied(need: TaskState) -> bool:
+    given_up = need.status in (TaskStatus.FAILED, TaskStatus.CANCELLED)
+    return need.status is TaskStatus.DONE or (given_up and need.task.on_failure is OnFailure.CONTINUE)
 
 
 def _release_dependents(state: RunState, name: str) -> RunState:

@@ -14,6 +14,7 @@ from muster.model.events import (
     Event,
     GateAnswered,
     GateAsked,
+    HeartbeatLost,
     MainMergeStarted,
     PlanAccepted,
     RunStateChanged,
@@ -62,7 +63,9 @@ class TaskState(Record, frozen=True):
 
     ``gate`` is the newest question about it. ``granted`` counts the attempts
     that people allowed beyond the manifest; ``forgiven`` is the attempt whose
-    failure the newest of them followed.
+    failure the newest of them followed. ``level`` is that of the newest
+    attempt's heartbeat, empty while it is healthy; ``lost`` says of an attempt
+    that it has to be ended because it shows no life.
     """
 
     task: Task
@@ -76,6 +79,8 @@ class TaskState(Record, frozen=True):
     granted: int = 0
     forgiven: int = 0
     failure: Failure | None = None
+    level: str = ""
+    lost: HeartbeatLost | None = None
     stop_source: str = ""
     reason: str = ""
 
@@ -83,6 +88,15 @@ class TaskState(Record, frozen=True):
     def last(self) -> Attempt:
         """The newest attempt; there must be one."""
         return self.attempts[-1]
+
+    @property
+    def silence(self) -> Failure | None:
+        """Why the newest attempt has to be ended and given up for showing no life; None when it does not."""
+        lost = self.lost
+        if lost is None or lost.attempt != self.last.number:
+            return None
+        said = f"No sign of life for {lost.elapsed_ms // 1000} s, seen {lost.ticks} times in a row."
+        return Failure(cause=Cause.STALLED, message=said)
 
     @property
     def interruptions(self) -> int:
@@ -109,6 +123,16 @@ class TaskState(Record, frozen=True):
         """How many attempts the manifest, the policy and people allow together."""
         by_policy = policy.retry.max_attempts if policy.retry.auto_retry else 1
         return (self.task.attempts or by_policy) + self.granted
+
+
+class DeadLetter(Record, frozen=True):
+    """A task that was given up, and whether somebody has ``settled`` that: requeued or dropped."""
+
+    added: DeadLetterAdded
+    at: datetime
+    settled: str = ""
+    by: str = ""
+    why: str = ""
 
 
 class Gate(Record, frozen=True):
@@ -146,7 +170,8 @@ class RunState(Record, frozen=True):
     ``ready``, ``busy``, ``merging``, ``unblocked``, ``doomed`` and ``open_tasks``
     are indexes that `evolve` keeps, so that deciding costs the same in a run of
     ten or a thousand tasks. ``busy`` are the tasks that need something done;
-    ``merging`` is in the order of the merge queue.
+    ``merging`` is in the order of the merge queue. ``told`` are the
+    notifications that people got, by id.
     """
 
     run: str
@@ -184,10 +209,11 @@ class RunState(Record, frozen=True):
     main_blocked: str = ""
     main_hint: str = ""
     undone: bool = False
-    dead: tuple[DeadLetterAdded, ...] = ()
     limits: tuple[Limit, ...] = ()
     ledger: Ledger = Ledger()
     warned: frozenset[Limit] = frozenset()
+    dead: dict[str, DeadLetter] = {}
+    told: dict[str, datetime] = {}
     started_at: datetime | None = None
     ended_at: datetime | None = None
     last_at: datetime | None = None

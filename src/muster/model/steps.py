@@ -56,7 +56,7 @@ class Finish(Record, frozen=True):
 
 
 class GiveUp(Record, frozen=True):
-    """Salvage the task's folder and close it for good as a dead letter."""
+    """End what still runs of the task, salvage its folder and close it as a dead letter."""
 
     task: str
     failure: Failure

@@ -19,6 +19,17 @@ class HeartbeatLevelChanged(Record, frozen=True):
     evidence: dict[str, str] = {}
 
 
+class HeartbeatLost(Record, frozen=True):
+    """An attempt that was dead for ``ticks`` looks in a row is ended and not tried again; ``evidence`` says why."""
+
+    type: ClassVar[str] = "heartbeat.lost"
+    task: str
+    attempt: int
+    ticks: int
+    elapsed_ms: int = 0
+    evidence: dict[str, str] = {}
+
+
 class DeadLetterRequeued(Record, frozen=True):
     """A dead letter's task was asked for again; its history stays."""
 

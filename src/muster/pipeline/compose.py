@@ -41,11 +41,14 @@ def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str) -
 def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.PlanAccepted, tuple[Task, ...]]:
     """A new run for the open tasks of one that ended, on top of what that one integrated.
 
+    Tasks whose dead letter was dropped are left out.
+
     Raises:
         InputError: the old run has nothing left to do.
     """
     done = tuple(name for name, entry in old.tasks.items() if entry.status is TaskStatus.DONE)
-    if len(done) == len(old.tasks) and (old.main_commit or not old.changed):
+    dropped = {name for name, letter in old.dead.items() if letter.settled == "dropped"}
+    if len(done) + len(dropped) == len(old.tasks) and (old.main_commit or not old.changed):
         raise InputError(f"Run {old.run} is finished; nothing of its plan is open.", hint="muster report @last")
     accepted = msgspec.structs.replace(
         old.accepted,
@@ -56,8 +59,13 @@ def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.P
         policy=policy,
         continues=old.run,
         done=done,
+        failures={
+            name: entry.failure
+            for name, entry in old.tasks.items()
+            if name not in done and entry.failure is not None and name not in dropped
+        },
     )
-    return accepted, tuple(entry.task for entry in old.tasks.values())
+    return accepted, tuple(entry.task for name, entry in old.tasks.items() if name not in dropped)
 
 
 def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[str], folder: Path) -> tuple[Task, ...]:

@@ -3,10 +3,11 @@
 from muster.process.facts import MARKER
 from muster.process.identity import Marked, is_alive, list_marked, start_time, this_owner
 from muster.process.short import Completed, run, run_now
-from muster.process.supervise import Command, Ended, Supervised, supervise, sweep_marker, take_over
+from muster.process.supervise import Activity, Command, Ended, Supervised, supervise, sweep_marker, take_over
 
 __all__ = [
     "MARKER",
+    "Activity",
     "Command",
     "Completed",
     "Ended",

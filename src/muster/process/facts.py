@@ -30,11 +30,21 @@ class Facts(Record, frozen=True):
     zombie: bool = False
 
 
+class Consumed(Record, frozen=True):
+    """What processes have used up so far; a system that does not count bytes leaves them at 0."""
+
+    cpu_s: float = 0.0
+    io_bytes: int = 0
+
+
 class System(Protocol):
     """Answers questions about processes; a process that is gone or hidden gives None or nothing."""
 
     def facts(self, pid: int) -> Facts | None:
         """Look at one process."""
+
+    def consumed(self, pid: int) -> Consumed:
+        """CPU time and bytes read and written, files and sockets alike; nothing for a process that is gone."""
 
     def children(self, pid: int) -> list[int]:
         """Direct children of a process, of all its threads."""
@@ -79,6 +89,17 @@ class ProcFs:
             )
         except (ValueError, IndexError):
             return None
+
+    def consumed(self, pid: int) -> Consumed:
+        """CPU time and bytes read and written, files and sockets alike."""
+        try:
+            stat = _read(f"/proc/{pid}/stat")
+            used = stat[stat.rindex(b")") + 2 :].split()[11:13]
+            lines = dict(line.split(b": ") for line in _read(f"/proc/{pid}/io").splitlines())
+            io_bytes = int(lines.get(b"rchar", 0)) + int(lines.get(b"wchar", 0))
+            return Consumed(cpu_s=sum(map(int, used)) * self._tick, io_bytes=io_bytes)
+        except ValueError:
+            return Consumed()
 
     def children(self, pid: int) -> list[int]:
         """Direct children of a process, of all its threads."""
@@ -148,6 +169,19 @@ class Portable:
                     zombie=process.status() == psutil.STATUS_ZOMBIE,
                 )
         return None
+
+    def consumed(self, pid: int) -> Consumed:
+        """CPU time and, where the system counts them, bytes read and written."""
+        import psutil
+
+        with suppress(psutil.Error, OSError):
+            process = psutil.Process(pid)
+            cpu, io_bytes = process.cpu_times(), 0
+            if hasattr(process, "io_counters"):
+                io = process.io_counters()
+                io_bytes = io.read_bytes + io.write_bytes
+            return Consumed(cpu_s=cpu.user + cpu.system, io_bytes=io_bytes)
+        return Consumed()
 
     def children(self, pid: int) -> list[int]:
         """Direct children of a process, of all its threads."""

@@ -53,6 +53,14 @@ class Ended(Record, frozen=True):
     swept: tuple[int, ...] = ()
 
 
+class Activity(Record, frozen=True):
+    """What the processes of an attempt are and have used up at one moment; two that differ mean that they work."""
+
+    pids: tuple[int, ...] = ()
+    cpu_s: float = 0.0
+    io_bytes: int = 0
+
+
 class Supervised:
     """The processes of one attempt: the leader, its descendants, and those that tried to get away."""
 
@@ -72,6 +80,20 @@ class Supervised:
         if self._process is not None:
             return self._process.returncode is not None or table.reap(self._process)
         return self._leader is None or not is_alive(self._leader.pid, self._leader.started)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the leader lives, as the system sees it; unlike `ended` it leaves the exit code to `wait`."""
+        leader = self._leader if self._process is None else facts.system.facts(self._process.pid)
+        return leader is not None and is_alive(leader.pid, leader.started)
+
+    def activity(self) -> Activity:
+        """What the leader and its descendants have used up."""
+        leader = self._leader if self._process is None else facts.system.facts(self._process.pid)
+        tree = sorted(family([leader])) if leader is not None else []
+        used = [facts.system.consumed(pid) for pid in tree]
+        cpu_s, io_bytes = sum(one.cpu_s for one in used), sum(one.io_bytes for one in used)
+        return Activity(pids=tuple(tree), cpu_s=cpu_s, io_bytes=io_bytes)
 
     async def wait(self) -> None:
         """Wait until the leader is gone."""

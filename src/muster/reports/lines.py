@@ -80,6 +80,8 @@ class Narrator:
                 return f"! {event.kind} refused: {event.reason}"
             case ev.HeartbeatLevelChanged():
                 return f"  ~ {event.task} is {event.after}: no sign of progress for {event.elapsed_ms // 1000}s"
+            case ev.HeartbeatLost():
+                return f"  ! {event.task} shows no life for {event.elapsed_ms // 1000}s and is ended"
             case ev.DeadLetterRequeued():
                 return f"  ~ {event.task} was put back into the queue by {event.by}"
             case ev.DeadLetterDropped():

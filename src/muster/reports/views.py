@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from muster.model.attempts import Attempt, Usage
+from muster.model.heartbeats import Level
 from muster.model.state import Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
 
@@ -101,7 +103,7 @@ def run_view(state: RunState, live: bool) -> dict[str, Any]:
             ],
             "unpriced_attempts": state.ledger.unpriced,
         },
-        "dead_letters": [dead.task for dead in state.dead],
+        "dead_letters": list(state.dead),
     }
 
 
@@ -125,11 +127,20 @@ def task_view(entry: TaskState) -> dict[str, Any]:
                 "exit_code": attempt.outcome.exit_code if attempt.outcome is not None else None,
                 "cause": attempt.failure.cause.value if attempt.failure is not None else "",
                 "error": attempt.failure.message if attempt.failure is not None else "",
+                "tokens": tokens_of(attempt),
+                "cost_usd": attempt.outcome.usage.cost_usd if attempt.outcome is not None else None,
                 "commit": attempt.commit,
             }
             for attempt in entry.attempts
         ],
     }
+
+
+def tokens_of(attempt: Attempt) -> dict[str, int]:
+    """What an attempt used of each kind of token, as its agent says."""
+    usage = attempt.outcome.usage if attempt.outcome is not None else Usage()
+    kinds = ("input", "cache_read", "cache_write", "output", "reasoning")
+    return {kind: getattr(usage, kind) for kind in kinds}
 
 
 def gate_view(state: RunState, gate: Gate) -> dict[str, Any]:
@@ -160,6 +171,8 @@ _WORDS = {
 
 def word_for(entry: TaskState) -> str:
     """How a task stands, in the words of the dashboard."""
+    if entry.station is Station.WORKING and entry.level:
+        return "quiet" if entry.level == Level.WARN.value else "stalled"
     if entry.status is TaskStatus.RUNNING:
         return _WORDS.get(entry.station, "running")
     status: str = entry.status.value

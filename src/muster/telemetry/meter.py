@@ -154,6 +154,7 @@ class Meter:
                 | ev.ToolCalled()
                 | ev.PermissionAsked()
                 | ev.SessionOpened()
+                | ev.HeartbeatLost()
                 | ev.ReviewFinished()
                 | ev.BudgetReserved()
                 | ev.BudgetSettled()

@@ -107,7 +107,9 @@ def check_entry(before: RunState, event: ev.Event, after: RunState, seen: Eviden
     require(not moved or may_move(before.stage, after.stage), f"{before.stage} moved to {after.stage}")
     for name, entry in before.tasks.items():
         closed = entry.status.closed
-        require(not closed or after.tasks[name].status is entry.status, f"{name} was {entry.status}, closed for ever")
+        reopened = isinstance(event, ev.DeadLetterRequeued) and event.task == name
+        same = after.tasks[name].status is entry.status
+        require(not closed or same or reopened, f"{name} was {entry.status}, and nobody asked for it again")
     if before.plan is not None:
         check_money(before, observe(seen, before, event))
     match event:

@@ -32,9 +32,10 @@ class Menu(Record, frozen=True):
     """What may go wrong in a simulated run.
 
     ``restarts`` counts how often its owner may die, ``grants`` how often people
-    may say yes after a failure, ``late`` says that a cancelled step may still
-    bring its facts. ``uses`` are what attempts may use, as multiples of what is
-    set aside for them; None stands for an agent that does not tell.
+    may say yes after a failure, ``requeues`` how often they may ask for a dead
+    letter again, ``late`` says that a cancelled step may still bring its facts.
+    ``uses`` are what attempts may use, as multiples of what is set aside for
+    them; None stands for an agent that does not tell.
     """
 
     work: tuple[Cause, ...] = ()
@@ -47,6 +48,8 @@ class Menu(Record, frozen=True):
     answers: bool = True
     grants: int = 2
     restarts: int = 0
+    loses_heartbeats: bool = False
+    requeues: int = 0
     late: bool = False
     uses: tuple[float | None, ...] = ()
 
@@ -82,11 +85,12 @@ def results(step: Effect, state: RunState, menu: Menu, integration: str, main: s
                 name=f"{step.task} finishes", facts=(ev.TaskSucceeded(task=step.task),), integration=step.after
             )
         case do.GiveUp():
-            attempts = len(state.tasks[step.task].attempts)
-            letter = ev.DeadLetterAdded(task=step.task, reason=step.reason, attempts=attempts, failure=step.failure)
-            yield Result(
-                name=f"{step.task} is given up", facts=(ev.TaskFailed(task=step.task, failure=step.failure), letter)
-            )
+            entry = state.tasks[step.task]
+            working = entry.station is Station.WORKING
+            ended = _ended(entry, Ending.STALLED, step.failure).facts if working else ()
+            failed = ev.TaskFailed(task=step.task, failure=step.failure)
+            letter = _letter(entry, step.reason, step.failure)
+            yield Result(name=f"{step.task} is given up", facts=(*ended, failed, letter))
         case do.StopTask():
             yield _stopped(state.tasks[step.task], step.source)
         case do.VerifyWave():
@@ -185,7 +189,13 @@ def _stopped(entry: TaskState, source: str) -> Result:
     facts: tuple[ev.Event, ...] = (ev.TaskFailed(task=entry.task.id, failure=failure),)
     if entry.station is Station.WORKING:
         facts = (*_ended(entry, Ending.CANCELLED, failure).facts, *facts)
+    if entry.stop_source:
+        facts = (*facts, _letter(entry, "manual", failure))
     return Result(name=f"{entry.task.id} stops", facts=facts)
+
+
+def _letter(entry: TaskState, reason: str, failure: Failure) -> ev.DeadLetterAdded:
+    return ev.DeadLetterAdded(task=entry.task.id, reason=reason, attempts=len(entry.attempts), failure=failure)
 
 
 def _verified(state: RunState, step: do.VerifyWave, menu: Menu) -> Iterator[Result]:

@@ -23,6 +23,7 @@ from muster.model.messages import Message, respond
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
+from muster.model.schedule import why_not_reopen
 from muster.model.state import RunState, Station, initial, replace
 from muster.testing.invariants import Evidence, check_entry, check_state, observe, require
 from muster.testing.outcomes import Effect, Menu, Result, heard, results
@@ -202,6 +203,15 @@ def moves(world: World) -> Iterator[Move]:
             if not entry.status.closed and not entry.stop_source:
                 yield Move(kind="stop", name=f"stop {name}", about=name)
 
+    if menu.loses_heartbeats:
+        for name, entry in state.tasks.items():
+            if entry.station is Station.WORKING and entry.lost is None:
+                yield Move(kind="lost", name=f"{name} shows no life", about=name)
+    if menu.requeues:
+        for name, letter in state.dead.items():
+            if not letter.settled and not why_not_reopen(state, name):
+                yield Move(kind="requeue", name=f"requeue {name}", about=name)
+
 
 def _granted(state: RunState) -> int:
     return sum(gate.approved for gate in state.gates.values() if gate.boundary is Boundary.MANIFEST_AUDIT_FAILED)
@@ -234,6 +244,12 @@ def play(world: World, move: Move) -> World:
             return settle(replace(world, now=due[0]))
         case "answer":
             return _told(world, "answer", {"gate": move.about, "answer": move.answer.value, "by": "anna"})
+        case "lost":
+            lost = ev.HeartbeatLost(task=move.about, attempt=world.state.tasks[move.about].last.number, ticks=3)
+            return settle(write(world, [lost]))
+        case "requeue":
+            menu = replace(world.menu, requeues=world.menu.requeues - 1)
+            return _told(replace(world, menu=menu), "requeue", {"task": move.about})
         case "stop":
             return _told(world, "stop", {"task": move.about})
         case _:
