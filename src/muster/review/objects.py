@@ -62,7 +62,7 @@ class Objects:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _git(self, *args: str, stdin: bytes = b"") -> bytes:
+    async def _git(self, *args: str, stdin: bytes = b"", codes: tuple[int, ...] = (0,)) -> bytes:
         env = {
             **_ENV,
             "PATH": os.environ.get("PATH", os.defpath),
@@ -70,7 +70,10 @@ class Objects:
             "GIT_OBJECT_DIRECTORY": str(self._store),
             "GIT_SHALLOW_FILE": str(self._store.parent / "shallow"),
         }
-        done = await process.run(["git", *args], cwd=self._folder, env=env, stdin=stdin, check=True)
+        done = await process.run(["git", *args], cwd=self._folder, env=env, stdin=stdin)
+        if done.code not in codes:
+            said = done.stderr.decode("utf-8", "replace").strip()
+            raise EnvironmentProblem(f"git {args[0]} cannot read the repository: {said[-300:]}")
         return done.stdout
 
     async def listing(self, before: str, after: str) -> bytes:
@@ -95,6 +98,12 @@ class Objects:
         said = (await self._git("ls-tree", "-r", "-z", tree)).decode("utf-8", "surrogateescape")
         rows = (row.partition("\t") for row in said.split("\0") if row)
         return {path: facts.split(" ")[2] for facts, _, path in rows if not facts.startswith(_GITLINK)}
+
+    async def grep(self, tree: str, pattern: str, places: Sequence[str]) -> tuple[str, ...]:
+        """The files of a tree in which a POSIX extended pattern is found."""
+        said = await self._git("grep", "-l", "-z", "-I", "-E", "-e", pattern, tree, "--", *places, codes=(0, 1))
+        names = said.decode("utf-8", "surrogateescape").split("\0")
+        return tuple(name.partition(":")[2] for name in names if name)
 
     async def history(self, before: str, after: str, limit: int) -> bytes:
         """The patches of the newest commits of a range against their first parents, each after a ``commit`` line."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
+from typing import Any
 
 from muster.model.findings import Change, Finding, Severity, Treatment
 from muster.model.record import Record
 from muster.review.diff import added_lines
+from muster.review.rules.kinds import language
 
 REPORTER = "code-correctness"
 _SPACE = re.compile(r"\s+")
@@ -45,6 +49,30 @@ class Side:
     def lines(self) -> list[str]:
         """The lines without their ends."""
         return [line.removesuffix("\r") for line in self.text.split("\n")]
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """The syntax tree of a Python file; None when it has none."""
+        return None if isinstance(self.parsed, Exception) else self.parsed
+
+    @cached_property
+    def parsed(self) -> ast.Module | SyntaxError | ValueError | RecursionError:
+        """The syntax tree of a Python file, or why there is none."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(self.data)
+        except (SyntaxError, ValueError, RecursionError) as error:
+            return error
+
+    @cached_property
+    def root(self) -> Any:
+        """The syntax tree as ast-grep sees it; None without ast-grep."""
+        try:
+            from ast_grep_py import SgRoot
+        except ImportError:
+            return None
+        return SgRoot(self.text.encode("utf-8", "replace").decode("utf-8"), language(self.path)).root()
 
     def line(self, number: int) -> str:
         """A line by its 1-based number; empty beyond the ends."""

@@ -1,0 +1,119 @@
+"""Protections that a change takes away: checks, escaping, limits, and the words that explained them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+
+from muster.model.findings import Hunk, Severity
+from muster.review.rules.kinds import is_aside, is_code, is_test
+from muster.review.rules.spots import Pair, Spot, normalised
+
+# Calls and settings that stand between data and harm.
+_PROTECTION = re.compile(
+    r"\b(?:html_?escape|escape\w*|quote\w*|urlencode|encodeURIComponent|sanitize\w*|sanitise\w*|secure_filename|safe_join|safe_load"
+    r"|SafeLoader|safe_str_cmp|literal_eval|compare_digest|timingSafeEqual|constant_time\w*|check_hostname|assert_hostname"
+    r"|CERT_REQUIRED|autoescape|normpath|realpath|commonpath|is_relative_to|httponly|samesite|csrf\w*|nofollow|noopener"
+    r"|validate\w*|verify\w*|is_safe\w*|is_trusted\w*|strip_auth|rebuild_auth|should_strip_auth|max_\w+|\w*_limit\w*|limit\w*"
+    r"|hasOwnProperty|__proto__|allowed_\w+|blocklist|denylist|allowlist|whitelist|blacklist|remove_headers_on_redirect)\b",
+    re.IGNORECASE,
+)
+_REFUSAL = re.compile(
+    r"^\s*(?:raise\b|throw\b|abort\(|return\s+(?:None|False|false|null|nil|err\b|res\.status\(4)|panic\()"
+)
+_THROWS = re.compile(r"\s*(?:raise|throw|abort)\b")
+_CONDITION = re.compile(r"^\s*(?:\}\s*)?(?:el(?:se )?)?if\b\s*(.+?)\s*[:{]?\s*$")
+_EXPLAINED = re.compile(
+    r"\bCVE-\d|\bvulnerab|\bexploit|\battack|\bmalicious|\binjection\b|\btraversal\b|\bsmuggl|\bsecurity\b|\bleak(?:s|ed|ing)?\b"
+    r"|\bdenial of service\b|\bDoS\b|\bReDoS\b|\buntrusted\b|\bspoof|\bXSS\b|\bSSRF\b|\bCSRF\b|\btiming\b",
+    re.IGNORECASE,
+)
+_AND = re.compile(r"\s+and\s+|\s*&&\s*")
+_COMMENT = re.compile(r"^\s*(?:#|//|\*|/\*|\"\"\")")
+
+
+def guards(pair: Pair) -> Iterator[Spot]:
+    """What protected the old text and protects the new one no more."""
+    if pair.old is None or pair.new is None or not is_code(pair.path) or is_test(pair.path):
+        return
+    lost = _lost(pair)
+    for hunk in pair.change.hunks:
+        line = _place(hunk)
+        gone = [text[1:].decode("utf-8", "replace") for text in hunk.lines if text.startswith(b"-")]
+        come = [text[1:].decode("utf-8", "replace") for text in hunk.lines if text.startswith(b"+")]
+        for what, detail, severity in _of_hunk(gone, come, lost, pair):
+            yield Spot(
+                rule="SECURITY_INJECTION",
+                severity=Severity.MINOR if is_aside(pair.path) else severity,
+                line=line,
+                title=what,
+                detail=detail[:1000],
+                impact="What it kept out can come in.",
+                evidence=pair.new.line(line),
+                anchor=f"{what} {normalised(detail)}",
+            )
+            break
+
+
+def _of_hunk(gone: list[str], come: list[str], lost: Counter[str], pair: Pair) -> Iterator[tuple[str, str, Severity]]:
+    code = [text for text in gone if text.strip() and not _COMMENT.match(text)]
+    if not code:
+        return
+    explained = [text for text in gone if _COMMENT.match(text) and _EXPLAINED.search(text)]
+    if explained and not any(_EXPLAINED.search(text) for text in come):
+        detail = f"The comment that explained it is gone with it: {explained[0].strip()}"
+        yield "A protection was taken out", detail, Severity.MAJOR
+    names = [name for text in code for name in _PROTECTION.findall(text) if lost[name.lower()] > 0]
+    if names:
+        yield (
+            f"{names[0]} is no longer used here",
+            f"Was: {next(t for t in code if names[0] in t).strip()}",
+            Severity.MINOR,
+        )
+    refusals = [text for text in code if _REFUSAL.match(text)]
+    refusing = lost["refusals"] > 0 and any(map(_THROWS.match, refusals)) and not any(map(_REFUSAL.match, come))
+    if refusing and any(map(_CONDITION.match, code)):
+        yield "A check that refused something was taken out", f"Was: {refusals[0].strip()}", Severity.MINOR
+    for text in code:
+        if (before := _CONDITION.match(text)) and (part := _loosened(before[1], come)):
+            yield "A condition was loosened", f"It no longer asks for: {part}", Severity.MINOR
+
+
+def _lost(pair: Pair) -> Counter[str]:
+    """How many fewer protections and refusals the file has than before."""
+    counts = []
+    for side in (pair.old, pair.new):
+        lines = side.lines if side is not None else []
+        names = Counter(
+            name.lower() for line in lines for name in _PROTECTION.findall(line) if not _COMMENT.match(line)
+        )
+        names["refusals"] = sum(1 for line in lines if _THROWS.match(line))
+        counts.append(names)
+    return counts[0] - counts[1]
+
+
+def _loosened(condition: str, come: list[str]) -> str:
+    """The part that a condition lost; empty when it is no condition any more or asks for something else.
+
+    >>> _loosened("a and not b", ["if a:"])
+    'not b'
+    """
+    old = [normalised(part) for part in _AND.split(condition)]
+    for text in come:
+        if found := _CONDITION.match(text):
+            new = [normalised(part) for part in _AND.split(found[1])]
+            missing = [part for part in old if part not in new]
+            if len(old) > 1 and missing and len(missing) < len(old) and set(new) < set(old):
+                return " and ".join(missing)
+    return ""
+
+
+def _place(hunk: Hunk) -> int:
+    """The first line after which something was taken out, in the new text."""
+    number = hunk.new_start
+    for text in hunk.lines:
+        if text.startswith(b"-"):
+            break
+        number += 1
+    return max(1, min(number, hunk.new_start + max(hunk.new_count, 1) - 1))
