@@ -143,6 +143,9 @@ class Workspace(Protocol):
     crash with the same arguments and comes to the same result.
     """
 
+    async def recover(self) -> None:
+        """Clear away what an owner that is gone left half done; called once by whoever takes the run over."""
+
     async def prepare(self, task: str, attempt: int, base: str, *, keep: bool = False) -> Path:
         """Give the task a clean folder at commit ``base`` and return the project's folder in it.
 

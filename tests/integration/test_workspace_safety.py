@@ -392,3 +392,24 @@ async def test_a_task_that_changes_nothing_costs_one_git_process_and_one_that_do
 
     assert nothing == 1
     assert sum(calls.values()) - before - nothing == 5
+
+
+async def test_what_a_killed_git_left_locked_on_a_run_s_refs_is_free_for_the_next_owner(tmp_path: Path) -> None:
+    repo = GitProject.create(tmp_path)
+    work = await repo.workspace()
+    base = (await (await repo.repository()).snapshot()).commit
+    await work.prepare("T1", 1, base)
+    own = list((repo.top / ".git/refs/muster").rglob("start"))
+    assert len(own) == 1
+    stale, foreign = own[0].parent / "T1" / "1.lock", repo.top / ".git/refs/heads/main.lock"
+    stale.parent.mkdir(exist_ok=True)
+    for lock in (stale, foreign):
+        lock.touch()
+
+    next_owner = await repo.workspace()
+    await next_owner.recover()
+    (await next_owner.place("T1")).joinpath("new.txt").write_text("x")
+    left = await next_owner.collect("T1", 1, base, note(), hooks=False)
+
+    assert left.paths == ("new.txt",)
+    assert foreign.exists(), "the user's own git may be at work there"

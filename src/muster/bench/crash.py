@@ -59,7 +59,8 @@ class Site:
 
     async def muster(self, *args: str, at: Point | None = None) -> Completed:
         """Run a command of Muster in the repository, killed at a point if one is given."""
-        start = ("muster.testing.crash", str(at.append), at.when) if at is not None else ("muster",)
+        fault = f"kill@{at.append}:{at.when}" if at is not None and at.append else "count"
+        start = ("muster.testing.faults", fault) if at is not None else ("muster",)
         command = [*self._python, *start, *args]
         env = {**os.environ, "HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder), "MUSTER_PROFILE": ""}
         return await run(command, cwd=self.repository, env=env, timeout_s=TIMEOUT_S)

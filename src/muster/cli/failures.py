@@ -14,7 +14,8 @@ from muster.model.errors import EnvironmentProblem, MusterError
 INTERRUPTED = 130
 # What a machine may refuse anywhere and at any time; it is no bug of ours.
 _MACHINE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EAGAIN}
+    | {errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE}
 )
 
 

@@ -107,6 +107,7 @@ class Actor:
         state = self.state
         if state.epoch == 0:
             return
+        await self._workspace.recover()
         if state.integration:
             await self._workspace.advance(state.integration_before, state.integration)
         await self._executor.sweep(f"{state.run}:@")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from muster.model.errors import EnvironmentProblem, MusterError
+from muster.process.facts import MARKER
 from muster.process.short import Completed, run
 
 # What git and the programs that the *user* configured (filters, an askpass) need; no GIT_* comes in from outside.
@@ -80,6 +81,12 @@ class Git:
         git.calls = self.calls
         git._env = {**self._env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(folder)}
         git._settings = (*_SETTINGS, *_OWN_FOLDER)
+        return git
+
+    def marked(self, marker: str) -> Git:
+        """The same with every process carrying a marker, by which others can find it."""
+        git = Git(self.root, environ={})
+        git.calls, git._env = self.calls, {**self._env, MARKER: marker}
         return git
 
     def elsewhere(self, folder: Path) -> Git:

@@ -66,6 +66,9 @@ class MemoryWorkspace:
         self._run = run
         self._scratches = 0
 
+    async def recover(self) -> None:
+        """Nothing here is ever half done."""
+
     async def prepare(self, task: str, attempt: int, base: str, *, keep: bool = False) -> Path:
         """Give the task a clean folder at commit ``base``, or the one that it has."""
         place = self._place(task)

@@ -52,6 +52,11 @@ def salvage_ref(run: str, task: str, attempt: int) -> str:
     return f"{NAMESPACE}/salvage/{component(run)}/{component(task)}/{attempt}"
 
 
+def own_refs(run: str) -> tuple[str, str]:
+    """The folders of all refs that only this run writes."""
+    return f"{NAMESPACE}/{component(run)}", f"{NAMESPACE}/salvage/{component(run)}"
+
+
 def shown(path: bytes) -> str:
     r"""Write a file's name as text: as it is, or quoted like git does when it is not UTF-8.
 

@@ -10,18 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from anyio import CancelScope, Lock, to_thread
+from anyio import CancelScope, Lock, move_on_after, to_thread
 
 from muster.clock import SystemClock
-from muster.model.errors import ConflictError, InputError
+from muster.model.errors import BusyError, ConflictError, InputError
 from muster.ports import Clock, Collected, CommitNote, MainState, Proposal, Salvage
+from muster.process import list_marked
+from muster.process.exits import await_gone
 from muster.process.git import GitError
 from muster.workspaces.collect import Collector
 from muster.workspaces.commits import describe
 from muster.workspaces.location import exclude, refuse_links
 from muster.workspaces.mainline import Mainline
 from muster.workspaces.merging import merge
-from muster.workspaces.names import attempt_ref, component, inside, integration_ref, raw, shown, start_ref
+from muster.workspaces.names import attempt_ref, component, inside, integration_ref, own_refs, raw, shown, start_ref
 from muster.workspaces.pool import Pool
 from muster.workspaces.repository import Repository
 from muster.workspaces.salvage import KEPT, Rescue, kept_folder, set_aside
@@ -30,6 +32,9 @@ from muster.workspaces.survey import survey
 from muster.workspaces.worktree import Tenant, Worktree, linked
 
 T = TypeVar("T")
+
+# A git process that was left alone ends by itself; the longest is a checkout of a big repository.
+_GIT_LASTS_S = 60.0
 
 
 class GitWorkspace:
@@ -48,7 +53,9 @@ class GitWorkspace:
         copy: tuple[str, ...] = (),
         clock: Clock | None = None,
     ) -> None:
-        git, location, committer = repository.git, repository.location, repository.committer()
+        # No attempt has this name, so nothing that sweeps attempts ends a git that is at work.
+        self._marker = f"{run}:+git"
+        git, location, committer = repository.git.marked(self._marker), repository.location, repository.committer()
         self._git = git
         self._at = location
         self._run = run
@@ -67,6 +74,21 @@ class GitWorkspace:
         self._ready = False
         self._looked = False
         self._readying = Lock()
+
+    async def recover(self) -> None:
+        """Wait for what git still does for an owner that is gone, and drop the locks it left on the run's refs.
+
+        Raises:
+            BusyError: a git process of the dead owner does not end.
+        """
+        with move_on_after(_GIT_LASTS_S) as scope:
+            for one in list_marked(self._marker):
+                await await_gone(one.pid, one.started)
+        if scope.cancelled_caught:
+            raise BusyError("Git is still at work for whoever had this run before.", hint="Try again later.")
+        for refs in own_refs(self._run):
+            for lock in (self._at.common / refs).rglob("*.lock"):
+                lock.unlink(missing_ok=True)
 
     @property
     def calls(self) -> dict[str, int]:
