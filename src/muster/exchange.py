@@ -229,3 +229,15 @@ class Decision(Record, frozen=True):
     answer: Answer
     by: str
     why: str = ""
+
+
+class Destination(Record, frozen=True):
+    """Where exporters send to, as settings and environment say; each takes what it needs.
+
+    ``headers`` may hold secrets. ``allow_private`` lets addresses be used that are not on the public internet.
+    """
+
+    textfile_dir: str = ""
+    endpoint: str = ""
+    headers: dict[str, str] = {}
+    allow_private: bool = False

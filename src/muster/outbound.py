@@ -101,7 +101,7 @@ def post(
         RefusedError: the host may not be talked to.
         EnvironmentProblem: no connection, no answer in time, or an answer other than 2xx.
     """
-    parts = _parts(url)
+    parts = split_url(url)
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     try:
         addresses = (resolve or _resolve)(host, port)
@@ -127,7 +127,12 @@ def post(
     return answer
 
 
-def _parts(url: str) -> SplitResult:
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL that something may be sent to, if its host may.
+
+    Raises:
+        InputError: it is no such URL; the message does not show it.
+    """
     # urlsplit drops some control characters and keeps others; both have been used to fool filters.
     if any(character <= " " or character in '\x7f\\"<>' for character in url):
         raise InputError("The URL holds a space, a control character or a backslash.")

@@ -19,6 +19,11 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "pi": "muster.agents.pi:PiAgent",
         "scripted": "muster.agents.scripted:ScriptedAgent",
     },
+    "muster.exporters": {
+        "textfile": "muster.telemetry.textfile:TextfileExporter",
+        "otlp": "muster.telemetry.otlp:OtlpExporter",
+        "otlp-json": "muster.telemetry.otlp:OtlpJsonExporter",
+    },
 }
 
 

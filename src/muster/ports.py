@@ -17,6 +17,7 @@ from muster.exchange import CheckSpec as CheckSpec
 from muster.exchange import Collected as Collected
 from muster.exchange import CommitNote as CommitNote
 from muster.exchange import Decision as Decision
+from muster.exchange import Destination as Destination
 from muster.exchange import Detected as Detected
 from muster.exchange import Exit as Exit
 from muster.exchange import Launch as Launch
@@ -295,7 +296,11 @@ class Listener(Protocol):
 
 
 class Exporter(Protocol):
-    """Hands metrics to somebody outside; called from a thread of its own, one snapshot at a time."""
+    """Hands metrics to somebody outside; called from a thread of its own, one snapshot at a time.
+
+    Made with a `Destination`, of which it refuses what it cannot use as an
+    ``InputError``. What it gets holds nothing but what may leave this machine.
+    """
 
     name: str
 

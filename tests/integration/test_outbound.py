@@ -6,7 +6,6 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,42 +14,9 @@ from hypothesis import strategies as st
 
 from muster.model.errors import EnvironmentProblem, InputError, RefusedError
 from muster.outbound import post, refusal
+from tests.integration.web_site import Site
 
 METADATA = ["169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254", "fd20:ce::254"]
-
-
-class Site:
-    """A web server on loopback that remembers what it got."""
-
-    def __init__(self, status: int = 200, location: str = "", body: bytes = b"thanks") -> None:
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers.get("Content-Length", 0))
-                site.got.append((self.path, dict(self.headers), self.rfile.read(length)))
-                self.send_response(status)
-                if location:
-                    self.send_header("Location", location)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_port
-
-    def __enter__(self) -> "Site":
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
 
 
 @contextmanager

@@ -122,6 +122,34 @@ class TelemetrySettings(StrictRecord, frozen=True):
     """What is measured and where it goes."""
 
     enabled: Annotated[bool, Meta(description="Keep metrics of each run below `.muster/state/metrics`.")] = True
+    export: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Where metrics go at a run's end: textfile, otlp, otlp-json, prometheus; off is nowhere.",
+            extra={**TRUSTED, "env": "MUSTER_EXPORT_MODE"},
+        ),
+    ] = ("off",)
+    textfile_dir: Annotated[
+        str,
+        Meta(
+            description="The folder that the textfile muster.prom is written to; an absolute path without links.",
+            extra={**TRUSTED, "env": "MUSTER_TEXTFILE_DIR"},
+        ),
+    ] = ""
+    otel_endpoint: Annotated[
+        str,
+        Meta(
+            description="The OTLP collector's URL; /v1/metrics and /v1/traces are added.",
+            extra={**TRUSTED, "env": "MUSTER_OTEL_ENDPOINT"},
+        ),
+    ] = ""
+    otel_allow_private: Annotated[
+        bool,
+        Meta(
+            description="Also send to loopback and private addresses.",
+            extra={**TRUSTED, "env": "MUSTER_OTEL_ALLOW_PRIVATE"},
+        ),
+    ] = False
 
 
 class BudgetSettings(StrictRecord, frozen=True):

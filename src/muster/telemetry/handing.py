@@ -1,0 +1,62 @@
+"""What is handed to the exporters when a foreground run stops, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import anyio.to_thread
+
+from muster import __version__
+from muster.model.events import ExportFailed
+from muster.model.redaction import Redactor, secret_values
+from muster.model.state import RunState, replace
+from muster.ports import Clock, Exporter, Store
+from muster.telemetry.composite import CompositeExporter
+from muster.telemetry.replay import Replay
+from muster.telemetry.spans import spans_of
+
+
+async def hand_over(
+    exporters: Sequence[Exporter],
+    project: Path,
+    store: Store,
+    clock: Clock,
+    state: RunState,
+    environ: Mapping[str, str],
+) -> tuple[ExportFailed, ...]:
+    """Give the metrics of all runs, and the spans of this one if it has ended; returns what failed.
+
+    The metrics are those of the whole journal: numbers that began again with
+    each run could not be added up by whoever reads them.
+    """
+    failures: list[ExportFailed] = []
+    redact = Redactor(secret_values(environ))
+    composite = CompositeExporter(exporters, clock.monotonic, failures.append, redact)
+    try:
+        resource = resource_of(project)
+        composite.export(replace((await replayed(store, clock)).snapshot(), resource=resource))
+        if state.ended:
+            composite.export_spans(spans_of(await store.read(state.run), redact), resource)
+    finally:
+        await anyio.to_thread.run_sync(composite.close)
+    return tuple(failures)
+
+
+async def replayed(store: Store, clock: Clock) -> Replay:
+    """The metrics of everything that a store holds."""
+    replay: Replay | None = None
+    after = 0
+    while entries := await store.read_all(after):
+        replay = replay or Replay(entries[0].at)
+        for entry in entries:
+            replay.take_in(entry)
+        after = entries[-1].pos
+    return replay or Replay(clock.now())
+
+
+def resource_of(project: Path) -> dict[str, str]:
+    """Who tells the metrics: the same for all runs of a project, without its path."""
+    instance = sha256(str(project).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return {"service.name": "muster", "service.version": __version__, "service.instance.id": instance}
