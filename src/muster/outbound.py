@@ -194,6 +194,7 @@ def _connection(
         finally:
             expired = deadline.finished.is_set()
             deadline.cancel()
+            deadline.join()
             stream.close()
             if expired:
                 raise TimeoutError("no answer in time")

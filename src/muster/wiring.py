@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from muster import __version__, plugins
+from muster import plugins
 from muster.clock import SystemClock
 from muster.config.load import find_project, load_settings
 from muster.config.policy import run_policy, with_models
@@ -36,10 +36,11 @@ from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
-from muster.ports import Agent, Approver, Binding, Clock, Listener, Owner, Store, Workspace
+from muster.ports import Agent, Approver, Binding, Clock, Destination, Exporter, Listener, Owner, Store, Workspace
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
+from muster.telemetry.handing import hand_over, parse_headers, resource_of
 from muster.telemetry.session import TelemetrySession
 from muster.workspaces.repository import Repository
 from muster.workspaces.workspace import GitWorkspace
@@ -48,6 +49,9 @@ Flags = Mapping[str, tuple[str, Any]]
 STATE = Path(".muster/state")
 METRICS = STATE / "metrics"
 AGENTS = "muster.agents"
+EXPORTERS = "muster.exporters"
+# Ways of exporting in which nothing is handed over: prometheus comes and asks.
+NOT_HANDED_OVER = frozenset({"off", "prometheus"})
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,24 @@ class Kit:
     def resolved(self) -> Resolved:
         """The settings, read when they are first needed: looking at runs and stopping them needs none."""
         return load_settings(self.project, environ=os.environ, flags=self.flags, trusted=self.trusted)
+
+    @cached_property
+    def exporters(self) -> tuple[Exporter, ...]:
+        """The exporters that the settings ask for; made before anything starts, so that a wrong setting is told then.
+
+        Raises:
+            InputError: one is unknown or lacks its destination.
+        """
+        asked, environ = self.resolved.settings.telemetry, os.environ
+        headers = environ.get("MUSTER_OTEL_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+        destination = Destination(
+            textfile_dir=asked.textfile_dir,
+            endpoint=asked.otel_endpoint,
+            headers=parse_headers(headers),
+            allow_private=asked.otel_allow_private,
+        )
+        modes = [mode for mode in dict.fromkeys(asked.export) if mode not in NOT_HANDED_OVER]
+        return tuple(plugins.find(EXPORTERS, mode)(destination) for mode in modes)
 
     def folder(self, run: str) -> Path:
         """Where a run keeps what is too big for its journal."""
@@ -122,6 +144,7 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     """
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
+    _ = kit.exporters
     snapshot = await repository.snapshot()
     # A link in the way of what is written at the end is found now and not then.
     read_artefact(kit.project, plan.slug, PROGRESS)
@@ -141,6 +164,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     """A new run for what an ended one left open, on top of the work that it integrated."""
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
+    _ = kit.exporters
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
@@ -153,6 +177,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
 
 async def resume_run(kit: Kit, run: str, *, reason: str) -> Journal:
     """Take over a run that nobody drives."""
+    _ = kit.exporters
     return await resume(kit.store, kit.clock, kit.owner, run, is_alive, reason=reason)
 
 
@@ -202,6 +227,8 @@ async def _drive(
         raise (error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error) from error
     finally:
         executor.close()
+    if session is not None and kit.exporters:
+        await _hand_over(kit, journal)
     await _let_go(kit, journal)
     return state
 
@@ -212,14 +239,21 @@ async def _telemetry(kit: Kit, journal: Journal) -> AsyncIterator[TelemetrySessi
     if not kit.resolved.settings.telemetry.enabled:
         yield None
         return
-    resource = {"service.name": "muster", "service.version": __version__, "service.instance.id": kit.owner.id}
-    session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource)
+    session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource_of(kit.project))
     session.start(await kit.store.read(journal.state.run))
     try:
         yield session
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(session.close)
+
+
+async def _hand_over(kit: Kit, journal: Journal) -> None:
+    """Tell the exporters how things are; that one could not be told is a fact of the run and no failure of it."""
+    with anyio.CancelScope(shield=True):
+        failed = await hand_over(kit.exporters, kit.project, kit.store, kit.clock, journal.state, os.environ)
+        with suppress(MusterError):
+            await journal.append(failed)
 
 
 async def _let_go(kit: Kit, journal: Journal) -> None:

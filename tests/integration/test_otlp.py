@@ -20,7 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from muster.model.errors import InputError
 from muster.model.metric_snapshot import Family, HistogramPoint, Sketch
 from muster.ports import Destination
-from muster.telemetry.otlp import OtlpExporter, OtlpJsonExporter, parse_headers
+from muster.telemetry.handing import parse_headers
+from muster.telemetry.otlp import OtlpExporter, OtlpJsonExporter
 from muster.telemetry.otlp_shapes import MOST_BUCKETS, metrics_request
 from muster.telemetry.spans import Kind, Span, SpanEvent
 from tests.contracts.exporter_contract import ExporterContract, Read, export

@@ -38,11 +38,44 @@ def metrics() -> None:
 @click.option("--run", "wanted", metavar="RUN", help="Only of this run.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "prom"]), default="table", show_default=True)
 @click.option("--watch", is_flag=True, help="Go on and print again when something has changed.")
-def show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:
+@click.option("--serve", is_flag=True, help="Answer Prometheus on this machine, at /metrics, until stopped.")
+@click.option("--port", type=click.IntRange(0, 65535), default=9091, show_default=True, help="Where --serve listens.")
+def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, port: int) -> None:
     """Show the metrics whose names match GLOB, such as 'crew.task.*', of all runs."""
     import anyio
 
-    anyio.run(_show, pattern, wanted, form, watch)
+    if serve:
+        anyio.run(_serve, pattern, wanted, port)
+    else:
+        anyio.run(_show, pattern, wanted, form, watch)
+
+
+async def _serve(pattern: str, wanted: str | None, port: int) -> None:
+    import os
+
+    from muster.model.disclosure import disclosed
+    from muster.model.redaction import Redactor, secret_values
+    from muster.operations import find_run
+    from muster.telemetry.prometheus_text import render
+    from muster.telemetry.replay import Replay
+    from muster.telemetry.scrape import serve
+    from muster.wiring import open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        run = await find_run(kit.store, wanted) if wanted else None
+        replay, pos = Replay(await _started(kit, run)), 0
+        redact = Redactor(secret_values(os.environ))
+
+        async def read() -> str:
+            nonlocal pos
+            async for entry in _entries(kit, pos, run):
+                if entry.pos > pos:
+                    # Nothing is awaited between here and the next entry, so that two readers count none twice.
+                    replay.take_in(entry)
+                    pos = entry.pos
+            return render(disclosed(_matching(replay.snapshot(), pattern), redact))
+
+        await serve(port, read, click.echo)
 
 
 async def _show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import unquote
 
 import anyio.to_thread
 
 from muster import __version__
+from muster.model.errors import InputError
 from muster.model.events import ExportFailed
 from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState, replace
@@ -60,3 +62,21 @@ def resource_of(project: Path) -> dict[str, str]:
     """Who tells the metrics: the same for all runs of a project, without its path."""
     instance = sha256(str(project).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return {"service.name": "muster", "service.version": __version__, "service.instance.id": instance}
+
+
+def parse_headers(text: str) -> dict[str, str]:
+    """Headers as OTEL_EXPORTER_OTLP_HEADERS has them: pairs between commas, values percent-encoded.
+
+    >>> parse_headers("x-team=core, authorization=Basic%20abc=")
+    {'x-team': 'core', 'authorization': 'Basic abc='}
+
+    Raises:
+        InputError: a pair has no name or no value; the message does not show it.
+    """
+    headers = {}
+    for number, pair in enumerate((part for part in text.split(",") if part.strip()), 1):
+        name, equals, value = pair.strip().partition("=")
+        if not equals or not name.strip():
+            raise InputError(f"The headers for OTLP: pair {number} must be name=value.")
+        headers[name.strip()] = unquote(value.strip())
+    return headers

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote
 
 import msgspec
 
@@ -81,24 +80,6 @@ class OtlpExporter(OtlpJsonExporter):
         message = ParseDict(_with_bytes(shape), self._messages[signal]())
         data: bytes = message.SerializeToString()
         return data
-
-
-def parse_headers(text: str) -> dict[str, str]:
-    """Headers as OTEL_EXPORTER_OTLP_HEADERS has them: pairs between commas, values percent-encoded.
-
-    >>> parse_headers("x-team=core, authorization=Basic%20abc=")
-    {'x-team': 'core', 'authorization': 'Basic abc='}
-
-    Raises:
-        InputError: a pair has no name or no value; the message does not show it.
-    """
-    headers = {}
-    for number, pair in enumerate((part for part in text.split(",") if part.strip()), 1):
-        name, equals, value = pair.strip().partition("=")
-        if not equals or not name.strip():
-            raise InputError(f"The headers for OTLP: pair {number} must be name=value.")
-        headers[name.strip()] = unquote(value.strip())
-    return headers
 
 
 def _with_bytes(shape: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
@@ -13,7 +13,7 @@ from muster.model.entries import Entry
 from muster.model.events import Event, RunResumed
 from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.redaction import Redactor, secret_values
-from muster.ports import Clock, Exporter, News
+from muster.ports import Clock, News
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.meter import Meter
 from muster.telemetry.registry import Registry
@@ -25,12 +25,7 @@ FLUSH_EVERY_S = 60.0
 
 
 class TelemetrySession:
-    """Registry, meter, sink and exporters of a session.
-
-    Whatever goes wrong in here is told once and never reaches the run. An
-    exporter must return at once from `export` and soon from `close`; both are
-    called from a thread other than the run's.
-    """
+    """Registry, meter and sink of a session; whatever goes wrong in here is told once and never reaches the run."""
 
     def __init__(
         self,
@@ -46,7 +41,6 @@ class TelemetrySession:
         self._meter = Meter(self._metrics)
         self._sink = Sink(folder, Redactor(secret_values(environ)))
         self._told: set[str] = set()
-        self.exporters: Sequence[Exporter] = ()
 
     def start(self, earlier: Iterable[Entry]) -> None:
         """Begin with what is in a run's journal already: what this owner wrote counts, what came before is recalled."""
@@ -63,10 +57,6 @@ class TelemetrySession:
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """News that is not kept is not counted."""
 
-    def export_failed(self, exporter: str) -> None:
-        """Count that an exporter could not hand over; for exporters to call, from any thread."""
-        self._metrics.exports_failed.inc(exporter=exporter)
-
     def snapshot(self) -> MetricsSnapshot:
         """What all metrics are now."""
         return self._registry.snapshot()
@@ -82,14 +72,8 @@ class TelemetrySession:
         self._safely(self._sink.write, self.snapshot())
 
     def close(self) -> None:
-        """Write and export for the last time; nothing is left open or running."""
-        snapshot = self.snapshot()
-        self._safely(self._sink.write, snapshot)
-        for exporter in self.exporters:
-            self._safely(exporter.export, snapshot)
-        for exporter in self.exporters:
-            self._safely(exporter.close)
-        self.exporters = ()
+        """Write for the last time; nothing is left open."""
+        self.flush()
 
     def _safely(self, do: Callable[P, object], *args: P.args, **more: P.kwargs) -> None:
         try:
