@@ -63,15 +63,18 @@ class Store(Protocol):
         *,
         lease: Lease | None = None,
         consumed: Iterable[str] = (),
+        others_at: int | None = None,
     ) -> tuple[Entry, ...]:
         """Add entries after ``expected_seq``, all or none, and take inbox messages in the same step.
 
         When this returns, the entries survive a crash of the process, and if
         any is durable (see `is_durable`) also one of the machine. ``lease``
-        must still be the current one.
+        must still be the current one. With ``others_at``, no other run may have
+        entries after that position.
 
         Raises:
             StaleWriterError: the run has moved on, the lease is lost, or a consumed message was already taken.
+            OutpacedError: another run has entries after ``others_at``.
             EnvironmentProblem: disk full, read-only or failing; nothing was written.
         """
 

@@ -24,6 +24,7 @@ from muster.config.settings import AgentsSettings
 from muster.config.trust import TrustState, trust_state
 from muster.engine.actor import Actor
 from muster.engine.journal import Journal
+from muster.engine.neighbours import Neighbours
 from muster.engine.ownership import begin, resume
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
@@ -155,7 +156,7 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     able = agents(kit.resolved.settings.agents)
     tasks = settle_tasks(plan.tasks, policy, able, kit.folder(run))
     await _find_agents(tasks, able)
-    policy = _for_agents(kit, policy, tasks, able)
+    policy = await _with_history(kit, _for_agents(kit, policy, tasks, able))
     accepted = accept(plan, policy, snapshot, start_tree)
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
 
@@ -171,8 +172,17 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     able = agents(kit.resolved.settings.agents)
     settled = settle_tasks(tasks, policy, able, kit.folder(run))
     await _find_agents(settled, able)
-    accepted = replace(accepted, policy=_for_agents(kit, policy, settled, able))
+    accepted = replace(accepted, policy=await _with_history(kit, _for_agents(kit, policy, settled, able)))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
+
+
+async def _with_history(kit: Kit, policy: RunPolicy) -> RunPolicy:
+    """The policy with what attempts needed so far, if there is a budget that they must fit into."""
+    if not policy.budgets:
+        return policy
+    neighbours = Neighbours(kit.store)
+    await neighbours.refresh()
+    return replace(policy, usual=neighbours.usual())
 
 
 async def resume_run(kit: Kit, run: str, *, reason: str) -> Journal:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from muster.model.entries import Draft, first_broken
-from muster.model.errors import JournalError, StaleWriterError
+from muster.model.errors import JournalError, OutpacedError, StaleWriterError
 from muster.model.events import AgentSaid, Event, PlanAccepted, RunStateChanged, TaskSucceeded, UnknownEvent
 from muster.model.policy import RunPolicy
 from muster.ports import Store
@@ -47,6 +47,21 @@ class EntriesContract(StoreTests):
         assert await other.read(RUN, after_seq=1) == entries[1:]
         assert await other.read(RUN, limit=1) == entries[:1]
         assert await other.read(RUN, after_seq=2) == ()
+
+    @pytest.mark.anyio
+    async def test_who_depends_on_the_other_runs_is_refused_after_they_wrote_more(
+        self, store: Store, other: Store
+    ) -> None:
+        (first,) = await store.append(RUN, 0, [done("T1")], others_at=0)
+        (foreign,) = await other.append("another", 0, [said()])
+
+        with pytest.raises(OutpacedError):
+            await store.append(RUN, 1, [done("T2")], others_at=first.pos)
+        (mine,) = await store.append(RUN, 1, [done("T2")], others_at=foreign.pos)
+        again = await store.append(RUN, 2, [done("T3")], others_at=foreign.pos)
+
+        assert mine.pos > foreign.pos
+        assert [entry.seq for entry in again] == [3], "what it wrote itself does not count"
 
     @pytest.mark.anyio
     async def test_a_run_that_nobody_wrote_to_is_empty(self, store: Store) -> None:

@@ -78,6 +78,33 @@ def test_what_has_no_known_price_is_never_free(site: Site) -> None:
     assert "no price is known for 2 attempt(s)" in site.muster("show").out
 
 
+def test_history_says_how_much_is_set_aside(site: Site) -> None:
+    site.plan(*(spends(f"t{n}", n / 10) for n in range(1, 6)))
+    assert site.muster("run", "--plan", "plan.md", "--gates", "open").code == 0
+    site.plan(spends("next", 0.1))
+
+    assert site.muster("run", "--plan", "plan.md", "--gates", "open", "--budget", "4 usd").code == 0
+
+    assert [(one["cost_usd"], one["basis"]) for one in site.of("budget.reserved")] == [(0.5, "p90")]
+
+
+def test_runs_that_share_a_budget_never_take_it_twice(site: Site) -> None:
+    site.write({"muster.toml": '[budget]\nday = "3 usd"\n'})
+    site.muster("trust")
+    for number in range(4):
+        site.plan(*(spends(f"t{number}{n}", 1.0, max_cost="1 usd") for n in range(3)), at=f"plan{number}.md")
+
+    runs = [site.start("run", "--plan", f"plan{n}.md", "--gates", "open", "--no-input", "--json") for n in range(4)]
+    ended = [one.end() for one in runs]
+
+    ids = [one.json["run"] for one in ended]
+    assert sum(len(site.of("task.attempt_started", run)) for run in ids) == 3
+    assert sum(one["cost_usd"] for run in ids for one in site.of("budget.settled", run)) == 3.0
+    assert {one.code for one in ended} <= {0, 3}
+    waiting = site.muster("inbox", "--json").json["gates"]
+    assert {one["boundary"] for one in waiting} == {"budget-raise"}
+
+
 @pytest.mark.parametrize("budget", ["5 eur", "lots", "0 usd", "1 usd, 2 usd"])
 def test_a_budget_that_is_none_is_refused_before_anything_starts(site: Site, budget: str) -> None:
     site.plan(adds("one"))

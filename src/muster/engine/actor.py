@@ -11,10 +11,12 @@ from anyio.abc import TaskGroup
 
 from muster.engine.effects import Effects, Facts
 from muster.engine.journal import Journal
+from muster.engine.neighbours import Neighbours, has_common_budget
 from muster.engine.watcher import Watcher
 from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome
+from muster.model.budget import NOTHING
 from muster.model.decide import decide
 from muster.model.ids import attempt_id
 from muster.model.messages import Message, respond
@@ -82,6 +84,9 @@ class Actor:
             StaleWriterError: the run belongs to another process by now.
         """
         try:
+            if has_common_budget(self.state):
+                self._journal.neighbours = Neighbours(self._store, self.state.run)
+                await self._journal.neighbours.refresh()
             await self._settle()
             # Whatever was asked while nobody was here comes before anything is started, and is
             # taken before the inbox is watched, which would otherwise bring it a second time.
@@ -134,11 +139,13 @@ class Actor:
                 await self._take_in()
             if self._shutdown:
                 return self._shutdown
-            steps = decide(self.state, self._clock.now())
+            steps = self._decide(self.state)
             if steps and isinstance(steps[0], do.Write):
                 if any(ends_run(event) for event in steps[0].events):
                     await self._land()
-                await self._journal.append(steps[0].events, then=self._decisions)
+                    await self._journal.append(steps[0].events)
+                else:
+                    await self._journal.append(then=self._decisions)
                 continue
             park = self._reconcile(group, steps)
             if self.state.ended:
@@ -147,9 +154,13 @@ class Actor:
                 return park
             await self._wait(steps)
 
+    def _decide(self, state: RunState) -> tuple[do.Step, ...]:
+        now, neighbours = self._clock.now(), self._journal.neighbours
+        return decide(state, now, neighbours.taken(now) if neighbours is not None else NOTHING)
+
     def _decisions(self, state: RunState) -> Sequence[ev.Event]:
         """What has to be recorded in a state; the end of a run is not, since effects have to land before it."""
-        for step in decide(state, self._clock.now()):
+        for step in self._decide(state):
             if isinstance(step, do.Write) and not any(ends_run(event) for event in step.events):
                 return step.events
         return ()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from muster.engine.neighbours import Neighbours
 from muster.model.correlation import correlation_of
 from muster.model.entries import Draft, Entry
-from muster.model.errors import NotFoundError
-from muster.model.events import Event
+from muster.model.errors import NotFoundError, OutpacedError
+from muster.model.events import BudgetExceeded, BudgetReserved, Event
 from muster.model.evolve import apply, fold
 from muster.model.state import RunState, replace
 from muster.ports import Clock, Lease, Listener, Store
@@ -25,6 +26,8 @@ class Journal:
         self._chatter: list[Draft] = []
         self.state = state
         self.lease = lease
+        # Set when other runs take from the same budget: then what is reserved depends on them.
+        self.neighbours: Neighbours | None = None
 
     @property
     def has_chatter(self) -> bool:
@@ -50,18 +53,28 @@ class Journal:
         Raises:
             StaleWriterError: another process owns the run by now.
         """
-        drafts = [*self._chatter, *(self._draft(event) for event in events)]
+        first = [*self._chatter, *(self._draft(event) for event in events)]
         taken = tuple(consumed)
-        ahead = self._foresee(self.state, drafts)
-        while follows := then(ahead):
-            more = [self._draft(event) for event in follows]
-            ahead = self._foresee(ahead, more)
-            drafts += more
-        if not drafts and not taken:
-            return ()
         self._chatter = []
-        run = self.state.run
-        entries = await self._store.append(run, self.state.seq, drafts, lease=self.lease, consumed=taken)
+        while True:
+            drafts, ahead = first, self._foresee(self.state, first)
+            while follows := then(ahead):
+                more = [self._draft(event) for event in follows]
+                ahead = self._foresee(ahead, more)
+                drafts = drafts + more
+            if not drafts and not taken:
+                return ()
+            common = any(isinstance(draft.event, BudgetReserved | BudgetExceeded) for draft in drafts)
+            others_at = self.neighbours.pos if self.neighbours is not None and common else None
+            try:
+                entries = await self._store.append(
+                    self.state.run, self.state.seq, drafts, lease=self.lease, consumed=taken, others_at=others_at
+                )
+                break
+            except OutpacedError:
+                # What follows is decided again with what the others have taken meanwhile.
+                assert self.neighbours is not None
+                await self.neighbours.refresh()
         self.state = replace(ahead, seq=self.state.seq + len(entries))
         for entry, draft in zip(entries, drafts, strict=True):
             for listener in self._listeners:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from muster.model.attempts import Attempt, Ending, Usage
@@ -285,17 +285,13 @@ def reservation(
     )
 
 
-def p90(amounts: Iterable[Amount]) -> Amount | None:
+def p90(values: Sequence[float]) -> float | None:
     """What nine of ten stayed at or below, by the nearest rank; None with fewer than three.
 
-    >>> p90([Amount(usd=n / 10, tokens=n) for n in range(1, 11)])
-    Amount(usd=0.9, tokens=9)
+    >>> p90(range(1, 11)), p90([5.0, 5.0])
+    (9, None)
     """
-    known = list(amounts)
-    if len(known) < MIN_HISTORY:
-        return None
-    rank = math.ceil(0.9 * len(known)) - 1
-    return Amount(usd=sorted(a.usd for a in known)[rank], tokens=sorted(a.tokens for a in known)[rank])
+    return sorted(values)[math.ceil(0.9 * len(values)) - 1] if len(values) >= MIN_HISTORY else None
 
 
 def _spend(ledger: Ledger, amount: Amount, unpriced: bool, at: datetime) -> Ledger:

@@ -11,6 +11,7 @@ MusterError                   1   something failed, the message says what to do
 │   └── TooMuchOutput         8   the machine: a program prints more than fits into memory
 ├── BusyError                75   try again later: another process owns the run
 └── StaleWriterError         75   another process wrote to the journal first
+    └── OutpacedError        75   another run did, and what was decided depends on all runs
 """
 
 from __future__ import annotations
@@ -93,3 +94,9 @@ class StaleWriterError(MusterError):
 
     exit_code = 75
     code = "stale-writer"
+
+
+class OutpacedError(StaleWriterError):
+    """An append that depends on what other runs have written came after they had written more."""
+
+    code = "outpaced"

@@ -57,6 +57,7 @@ class MemoryStore:
         *,
         lease: Lease | None = None,
         consumed: Iterable[str] = (),
+        others_at: int | None = None,
     ) -> tuple[Entry, ...]:
         """Add entries after ``expected_seq``, all or none, and take inbox messages in the same step."""
         data = rules.encode_drafts(drafts)
@@ -65,6 +66,8 @@ class MemoryStore:
         rules.check_position(run, head, expected_seq)
         if lease is not None:
             rules.check_lease(run, lease, journal.grants.get(run))
+        if others_at is not None and any(e.run != run for e in journal.entries if e.pos > others_at):
+            raise rules.outpaced(run, others_at)
         taken: set[tuple[str, str]] = set()
         for id_ in consumed:
             key = (run, id_)

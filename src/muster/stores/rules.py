@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from muster.model.entries import GENESIS, Draft, Entry, chain_hash, encode_event, event_type
-from muster.model.errors import BusyError, InputError, JournalError, StaleWriterError
+from muster.model.errors import BusyError, InputError, JournalError, OutpacedError, StaleWriterError
 from muster.model.events import PlanAccepted, RunStateChanged
 from muster.model.record import Record
 from muster.ports import Lease, Message, Owner, RunHead
@@ -52,6 +52,11 @@ def check_position(run: str, head: RunHead | None, expected_seq: int) -> None:
     seq = head.seq if head else 0
     if seq != expected_seq:
         raise StaleWriterError(f"Run {run} is at entry {seq}, not {expected_seq}: another process wrote to it.")
+
+
+def outpaced(run: str, others_at: int) -> OutpacedError:
+    """The refusal of an append that depends on what other runs had written up to a position."""
+    return OutpacedError(f"Run {run} knows the other runs up to position {others_at}, and they have moved on.")
 
 
 def check_lease(run: str, lease: Lease, grant: Grant | None) -> None:

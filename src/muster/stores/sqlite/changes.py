@@ -24,6 +24,7 @@ _PUT_HEAD = """
 """
 _PUT_ENTRY = f"INSERT INTO entries (run_id, {ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _LAST_POS = "SELECT max((SELECT ifnull(max(pos), 0) FROM entries), (SELECT ifnull(max(pos), 0) FROM cut_entries))"
+_OF_OTHERS = "SELECT 1 FROM entries WHERE pos > ? AND run_id IS NOT (SELECT id FROM runs WHERE run = ?) LIMIT 1"
 _TAKE = "UPDATE inbox SET taken_at_seq = ? WHERE run = ? AND id = ? AND taken_at_seq IS NULL"
 _PUT_LEASE = "INSERT OR REPLACE INTO leases (run, released, lease) VALUES (?, ?, ?)"
 _POST = "INSERT INTO inbox (run, id, message) VALUES (?, ?, ?) ON CONFLICT (run, id) DO NOTHING"
@@ -37,6 +38,7 @@ def append(
     data: Sequence[bytes],
     lease: Lease | None,
     consumed: Iterable[str],
+    others_at: int | None = None,
 ) -> tuple[Entry, ...]:
     """Add entries and take messages, or raise and leave it to the caller to roll back."""
     row = connection.execute(_HEAD, (run,)).fetchone()
@@ -44,6 +46,8 @@ def append(
     rules.check_position(run, head, expected_seq)
     if lease is not None:
         rules.check_lease(run, lease, grant_in(connection, run))
+    if others_at is not None and connection.execute(_OF_OTHERS, (others_at, run)).fetchone() is not None:
+        raise rules.outpaced(run, others_at)
     for message in consumed:
         if connection.execute(_TAKE, (expected_seq, run, message)).rowcount != 1:
             raise rules.already_taken(run, message)

@@ -62,13 +62,14 @@ class SqliteStore:
         *,
         lease: Lease | None = None,
         consumed: Iterable[str] = (),
+        others_at: int | None = None,
     ) -> tuple[Entry, ...]:
         """Add entries after ``expected_seq``, all or none, and take inbox messages in the same step."""
         data = rules.encode_drafts(drafts)
         taken = tuple(consumed)
         durable = bool(taken) or any(is_durable(draft.event) for draft in drafts)
         return await self._write(
-            lambda connection: changes.append(connection, run, expected_seq, drafts, data, lease, taken),
+            lambda connection: changes.append(connection, run, expected_seq, drafts, data, lease, taken, others_at),
             durable=durable,
         )
 
