@@ -61,9 +61,11 @@ class Meter:
     def recall(self, entries: Iterable[Entry], scratch: Catalogue) -> None:
         """Learn what a run was about before this session; what happened then is not counted again."""
         metrics, self._metrics = self._metrics, scratch
-        for entry in entries:
-            self.on_entry(entry, entry.event)
-        self._metrics = metrics
+        try:
+            for entry in entries:
+                self.on_entry(entry, entry.event)
+        finally:
+            self._metrics = metrics
 
     def _count(self, run_id: str, at: datetime, event: ev.Event) -> None:
         metrics, run = self._metrics, self._runs[run_id]

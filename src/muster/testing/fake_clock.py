@@ -13,6 +13,7 @@ class FakeClock:
     def __init__(self, at: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
         self._at, self._passed = at, 0.0
         self._sleepers: list[tuple[float, anyio.Event]] = []
+        self._asleep = anyio.Event()
 
     def now(self) -> datetime:
         """The time in UTC."""
@@ -27,7 +28,14 @@ class FakeClock:
         if seconds > 0:
             woken = anyio.Event()
             self._sleepers.append((self._passed + seconds, woken))
+            self._asleep.set()
             await woken.wait()
+
+    async def until_asleep(self) -> None:
+        """Wait until somebody sleeps."""
+        while not self._sleepers:
+            self._asleep = anyio.Event()
+            await self._asleep.wait()
 
     def advance(self, seconds: float) -> None:
         """Let time pass, at once."""
