@@ -14,7 +14,6 @@ import anyio
 import psutil
 import pytest
 
-from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.redaction import Redactor
 from muster.telemetry.registry import Registry
 from muster.telemetry.replay import Rebuild
@@ -39,25 +38,6 @@ def lines(place: Path) -> list[dict[str, Any]]:
 
 def names(line: dict[str, Any]) -> list[str]:
     return [family["name"] for family in line["families"]]
-
-
-class Collector:
-    """An exporter that keeps what it is given, or fails."""
-
-    def __init__(self, name: str, *, fails: bool = False) -> None:
-        self.name, self.fails = name, fails
-        self.taken: list[MetricsSnapshot] = []
-        self.closed = 0
-
-    def export(self, snapshot: MetricsSnapshot) -> None:
-        if self.fails:
-            raise OSError("nobody there")
-        self.taken.append(snapshot)
-
-    def close(self) -> None:
-        self.closed += 1
-        if self.fails:
-            raise OSError("nobody there")
 
 
 def test_a_line_has_only_what_changed_and_the_first_of_an_hour_has_everything(tmp_path: Path, clock: FakeClock) -> None:
@@ -163,15 +143,13 @@ async def test_a_session_writes_every_minute_and_once_more_at_its_end(tmp_path: 
 
 
 @pytest.mark.anyio
-async def test_three_sessions_leave_no_thread_no_file_and_no_exporter_open(tmp_path: Path, clock: FakeClock) -> None:
+async def test_three_sessions_leave_no_thread_and_no_file_open(tmp_path: Path, clock: FakeClock) -> None:
     await anyio.to_thread.run_sync(lambda: None)  # anyio keeps this thread for later calls
     process = psutil.Process()
     threads, files = set(threading.enumerate()), process.num_fds()
 
     for _ in range(3):
         session = TelemetrySession(clock, tmp_path, environ={})
-        session.exporters = [Collector("a"), Collector("b")]
-        exporters = session.exporters
         session.start(entries(STORY))
         async with anyio.create_task_group() as group:
             group.start_soon(session.keep)
@@ -179,25 +157,11 @@ async def test_three_sessions_leave_no_thread_no_file_and_no_exporter_open(tmp_p
             group.cancel_scope.cancel()
         await anyio.to_thread.run_sync(session.close)
 
-        assert [exporter.closed for exporter in exporters if isinstance(exporter, Collector)] == [1, 1]
         assert set(threading.enumerate()) == threads
         assert process.num_fds() == files
         clock.advance(1)
 
     assert len(lines(tmp_path / "2026-01-02.jsonl")) == 3
-
-
-def test_an_exporter_that_fails_keeps_nothing_from_another(tmp_path: Path, clock: FakeClock) -> None:
-    session = TelemetrySession(clock, tmp_path, environ={})
-    dead, healthy = Collector("dead", fails=True), Collector("healthy")
-    session.exporters = [dead, healthy]
-
-    session.start(entries(STORY))
-    session.close()
-    session.close()
-
-    assert [snapshot.families for snapshot in healthy.taken] == [session.snapshot().families]
-    assert (dead.closed, healthy.closed) == (1, 1)
 
 
 def test_what_goes_wrong_is_told_once_and_raises_nothing(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:

@@ -57,7 +57,7 @@ def test_the_files_of_a_run_say_the_same_as_the_journal_and_can_be_written_again
 
 def test_turned_off_nothing_is_kept_and_the_journal_is_the_same(site: Site, tmp_path: Path) -> None:
     other = Site.create(tmp_path / "off")
-    plan = (adds("one"), adds("two", needs=["one"]), task("bad", "exit 3", attempts=2))
+    plan = (adds("one"), adds("two", needs=["one"]), task("bad", "exit 3", needs=["two"], attempts=2))
     try:
         for place, environ in ((site, {}), (other, {"MUSTER_TELEMETRY_ENABLED": "false"})):
             place.plan(*plan)
