@@ -56,6 +56,23 @@ async def test_what_fails_is_never_ok_whatever_the_exit_code(
     assert outcome.failure.cause is cause
 
 
+async def test_what_an_agent_does_not_price_is_priced_by_its_model_and_never_counted_as_free(
+    tmp_path: Path, dialect: str
+) -> None:
+    known, told, _ = await play(tmp_path, dialect, *WORK, {"say": "done"}, model="claude-sonnet-4-5")
+    if dialect in ("acp", "codex", "opencode"):
+        # They do not say which model worked, so the one that was asked for counts.
+        assert known.usage.cost_usd == pytest.approx(100 * 3e-6 + 10 * 15e-6)
+        assert known.usage.cost_source == "priced"
+        assert [one.usage.cost_source for one in told if one.usage is not None][-1] == "priced"
+    elif dialect == "claude":
+        assert (known.usage.cost_usd, known.usage.cost_source) == (0.0, "reported")
+    else:
+        # Its own word is another model, of which nobody knows a price.
+        assert (known.usage.cost_usd, known.usage.cost_source) == (None, "none")
+        assert any("No price is known for scripted" in one.text for one in told if one.kind == "notice")
+
+
 async def test_a_session_is_gone_on_with_and_nothing_is_counted_twice(tmp_path: Path, dialect: str) -> None:
     priced = {"usage": {"input": 100, "output": 10, "cost_usd": 0.5}}
     first, _, _ = await play(tmp_path, dialect, priced, {"say": "one"})

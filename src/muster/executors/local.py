@@ -13,6 +13,7 @@ import msgspec
 
 from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
+from muster.executors.prices import priced
 from muster.executors.recycle import Recycler
 from muster.executors.scratch import remove_scratch, scratch_path
 from muster.executors.seats import Seats
@@ -100,7 +101,11 @@ class LocalExecutor:
         finally:
             await folder.finish(redactor, keep_raw=spec.keep_raw)
         duration_s = self._clock.monotonic() - begun
-        return _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+        outcome = _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+        if outcome.usage.tokens and outcome.usage.cost_usd is None:
+            model = outcome.usage.model or spec.model or "its model"
+            tell(News(kind="notice", ok=False, text=f"No price is known for {model}: what it costs is not counted."))
+        return outcome
 
     def beat(self, attempt: str) -> Heartbeat | None:
         """The newest sign of life of an attempt; one that waits for its seat is well."""
@@ -139,7 +144,7 @@ class LocalExecutor:
         limited = watch.timed_out or watch.flooded or watch.stalled
         known = ended.code is not None or ended.signal is not None or limited
         if parser is None or not known:
-            said = _read(parser, ended, tail) if parser else Outcome(ending=Ending.INTERRUPTED)
+            said = _read(spec, parser, ended, tail, redactor) if parser else Outcome(ending=Ending.INTERRUPTED)
             return msgspec.structs.replace(
                 said,
                 ending=Ending.INTERRUPTED,
@@ -229,7 +234,7 @@ class LocalExecutor:
         self, folder: Folder, spec: AttemptSpec, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell
     ) -> Watch:
         if launch.reads_output:
-            teller = Teller(parser, redactor, tell)
+            teller = Teller(parser, redactor, tell, spec.model)
             reader = Tail(folder.readable, teller)
             stall_timeout_s = spec.stall_timeout_s
             watch = Watch(folder, spec.timeout_s, self._clock, reader, teller, stall_timeout_s=stall_timeout_s)
@@ -284,7 +289,7 @@ def _outcome(
     redactor: Redactor,
     duration_s: float,
 ) -> Outcome:
-    said = _read(parser, ended, tail)
+    said = _read(spec, parser, ended, tail, redactor)
     ending, failure = said.ending, said.failure
     if watch.flooded:
         ending = Ending.ERROR
@@ -296,8 +301,6 @@ def _outcome(
         ending = Ending.STALLED
         silent = f"for {spec.stall_timeout_s:g} s it wrote nothing and its processes did nothing"
         failure = Failure(cause=Cause.STALLED, message=f"It stalled: {silent}.")
-    elif failure is not None:
-        failure = msgspec.structs.replace(failure, message=redactor(failure.message))
     return msgspec.structs.replace(
         said,
         ending=ending,
@@ -311,11 +314,15 @@ def _outcome(
     )
 
 
-def _read(parser: Parser, ended: Ended, tail: bytes) -> Outcome:
+def _read(spec: AttemptSpec, parser: Parser, ended: Ended, tail: bytes, redactor: Redactor) -> Outcome:
+    """What the dialect says of the whole output, priced and without secrets."""
     try:
-        return parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
+        said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
     except Exception as problem:  # a dialect from another package must not end the run
-        return _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
+        said = _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
+    failure = said.failure and msgspec.structs.replace(said.failure, message=redactor(said.failure.message))
+    usage = priced(msgspec.structs.replace(said.usage, model=redactor(said.usage.model)), spec.model)
+    return msgspec.structs.replace(said, failure=failure, usage=usage, session=redactor(said.session))
 
 
 def _exit_code(ended: Ended, watch: Watch) -> int:

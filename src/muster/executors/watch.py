@@ -9,6 +9,7 @@ import anyio.lowlevel
 import msgspec
 
 from muster.executors.folder import Folder
+from muster.executors.prices import priced
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT
 from muster.model.redaction import Redactor
@@ -124,14 +125,15 @@ class Watch:
 
 
 class Teller:
-    """Feeds lines to the parser and tells what it makes of them, without secrets and not too long.
+    """Feeds lines to the parser and tells what it makes of them: priced, without secrets, not too long.
 
     ``stop`` is set when the dialect sees that its program will not come to an
     end by itself: news with ``stop`` in its data.
     """
 
-    def __init__(self, parser: Parser, redactor: Redactor, tell: Tell) -> None:
+    def __init__(self, parser: Parser, redactor: Redactor, tell: Tell, model: str) -> None:
         self._parser = parser
+        self._model = model
         self._redactor = redactor
         self._tell = tell
         self.stop = False
@@ -144,12 +146,15 @@ class Teller:
             told = (News(kind="notice", ok=False, text=f"A line could not be read: {problem!r}"),)
         for news in told:
             self.stop = self.stop or "stop" in news.data
+            if news.usage is not None:
+                used = msgspec.structs.replace(news.usage, model=self._redactor(news.usage.model))
+                news = msgspec.structs.replace(news, usage=priced(used, self._model))
             self._tell(_clean(news, self._redactor))
 
 
 def _clean(news: News, redactor: Redactor) -> News:
-    text = redactor(news.text)[:_LONGEST_TEXT]
+    text, tool = redactor(news.text)[:_LONGEST_TEXT], redactor(news.tool)
     data = {key: redactor(value)[:_LONGEST_TEXT] for key, value in news.data.items()}
-    if text == news.text and data == news.data:
+    if text == news.text and tool == news.tool and data == news.data:
         return news
-    return msgspec.structs.replace(news, text=text, data=data)
+    return msgspec.structs.replace(news, text=text, tool=tool, data=data)

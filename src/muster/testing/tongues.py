@@ -216,8 +216,9 @@ def _acp(session: Session, told: Told) -> Iterator[Told]:
             content = [{"type": "content", "content": {"type": "text", "text": told.get("text", "")}}]
             yield _update(session, sessionUpdate="tool_call_update", status=status, content=content, **call)
         case "result":
-            cost = {"amount": session.total["cost_usd"], "currency": "USD"}
-            yield _update(session, sessionUpdate="usage_update", used=1, size=2, cost=cost)
+            if session.total["cost_usd"]:
+                cost = {"amount": session.total["cost_usd"], "currency": "USD"}
+                yield _update(session, sessionUpdate="usage_update", used=1, size=2, cost=cost)
             turn = session.turn
             used = {"inputTokens": turn["input"], "outputTokens": turn["output"]}
             used |= {"totalTokens": turn["input"] + turn["output"]}
