@@ -175,7 +175,7 @@ class News(Record, frozen=True):
 
 
 class Capabilities(Record, frozen=True):
-    """What a dialect can do."""
+    """What a dialect can do; ``interrupt`` says that a stop lets it finish its last words."""
 
     resume: bool = False
     preassigned_session: bool = False
@@ -202,6 +202,7 @@ class Launch(Record, frozen=True):
     are written relative to the attempt's folder before the start. ``env_allow``
     names what else of our environment the program needs, such as its own key.
     ``session`` is the one that it is told to open, or an earlier one to go on with when ``resumed``.
+    A ``polite`` program ends well when it is interrupted (SIGINT) before it is told to go.
     ``spent`` is for the parser of a program whose counters run on in a session.
     """
 
@@ -214,6 +215,7 @@ class Launch(Record, frozen=True):
     resumed: bool = False
     spent: Usage = Usage()
     reads_output: bool = True
+    polite: bool = False
 
 
 class Exit(Record, frozen=True):

@@ -43,7 +43,7 @@ class Seen:
     def __init__(self, place: Path, outcome: Outcome, told: list[News]) -> None:
         self.outcome = outcome
         self.texts = [one.text for one in told if one.kind == "text"]
-        self.notices = [one.text for one in told if one.kind == "notice"]
+        self.notices = [one.text for one in told if one.kind == "notice" and "No price" not in one.text]
         self.decisions = [one.data["decision"] for one in told if one.kind == "permission"]
         log = place / "log"
         self.received = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []

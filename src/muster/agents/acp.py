@@ -29,7 +29,7 @@ class AcpAgent:
     """Drives a program that the operator names; it must speak ACP on stdin and stdout."""
 
     name = "acp"
-    capabilities = Capabilities(resume=True, reports_cost=True, permissions=tuple(_MODES))
+    capabilities = Capabilities(resume=True, interrupt=True, reports_cost=True, permissions=tuple(_MODES))
 
     def __init__(self, binding: Binding | None = None) -> None:
         self._binding = binding or Binding(name="acp")
@@ -65,6 +65,7 @@ class AcpAgent:
             stdin=json.dumps(request).encode() + b"\n" + spec.prompt.encode("utf-8", "surrogateescape"),
             session=spec.session,
             resumed=bool(spec.session),
+            polite=True,
             spent=spec.spent if spec.session else Usage(),
         )
 

@@ -32,7 +32,11 @@ class ClaudeAgent:
 
     name = "claude"
     capabilities = Capabilities(
-        resume=True, preassigned_session=True, reports_cost=True, permissions=("read", "edit", "full")
+        resume=True,
+        preassigned_session=True,
+        interrupt=True,
+        reports_cost=True,
+        permissions=tuple(_PERMISSIONS),
     )
 
     def __init__(self, binding: Binding | None = None) -> None:
@@ -71,6 +75,7 @@ class ClaudeAgent:
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=session,
             resumed=bool(spec.session),
+            polite=True,
             spent=spec.spent if spec.session else Usage(),
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import msgspec
 
@@ -88,6 +89,7 @@ class LocalExecutor:
             stdout=folder.stdout,
             stderr=folder.stderr,
             record=folder.record,
+            polite=launch.polite,
         )
         watch = self._watch(folder, spec, launch, parser, redactor, tell)
         try:
@@ -96,6 +98,11 @@ class LocalExecutor:
             ended = await supervise(command, watch, self._grace(spec.grace_s))
             await watch.read_to_end()
             tail = folder.error_tail(redactor, _ERROR_TAIL)
+        except anyio.get_cancelled_exc_class():
+            # What it used until now, it may have said only when it was interrupted.
+            with anyio.CancelScope(shield=True):
+                await watch.read_to_end()
+            raise
         except (EnvironmentProblem, OSError) as problem:
             return _failed(Cause.ENVIRONMENT, _words(problem))
         finally:
@@ -128,14 +135,15 @@ class LocalExecutor:
         left_s = max(0.0, spec.timeout_s - max(0.0, now - (begun_at or now)))
         if isinstance(prepared, Outcome):
             # Nobody is left who could read what it says.
-            watch, parser, redactor = Watch(folder, 0.0, self._clock), None, self._redactor
+            watch, parser, redactor, polite = Watch(folder, 0.0, self._clock), None, self._redactor, False
         else:
             launch, parser = prepared
+            polite = launch.polite
             redactor = self._redactor_for({**spec.env, **launch.env})
             left = msgspec.structs.replace(spec, timeout_s=left_s)
             watch = self._watch(folder, left, launch, parser, redactor, tell)
         try:
-            ended = await take_over(spec.id, folder.record, watch, self._grace(spec.grace_s))
+            ended = await take_over(spec.id, folder.record, watch, self._grace(spec.grace_s), polite=polite)
             await watch.read_to_end()
             tail = folder.error_tail(redactor, _ERROR_TAIL)
         finally:

@@ -22,6 +22,7 @@ from muster.process.table import table
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.02
+_POLITE_SHARE = 0.6
 _LINGER_S = 0.1  # for what the leader leaves, when it has ended before its grace was over
 _KILL_LIMIT_S = 5.0  # a process in an uninterruptible call may outlive SIGKILL for as long as it likes
 _LEADER_APPEARS_S = 2.0
@@ -32,7 +33,8 @@ class Command(Record, frozen=True):
     """What to start: ``env`` is the whole environment but for the marker; files are opened for appending.
 
     Without ``stderr`` both streams share ``stdout``. With ``record``, pid and end are also
-    written there, for a process that comes after us.
+    written there, for a process that comes after us. A ``polite`` program ends what it does and
+    says so when it alone is interrupted, so it is asked in this way before all are told to go.
     """
 
     argv: tuple[str, ...]
@@ -43,6 +45,7 @@ class Command(Record, frozen=True):
     stderr: Path | None = None
     stdin: Path | None = None
     record: Path | None = None
+    polite: bool = False
 
 
 class Ended(Record, frozen=True):
@@ -64,8 +67,11 @@ class Activity(Record, frozen=True):
 class Supervised:
     """The processes of one attempt: the leader, its descendants, and those that tried to get away."""
 
-    def __init__(self, marker: str, process: subprocess.Popen[bytes] | None, leader: Facts | None) -> None:
+    def __init__(
+        self, marker: str, process: subprocess.Popen[bytes] | None, leader: Facts | None, *, polite: bool = False
+    ) -> None:
         self.marker = marker
+        self._polite = polite
         self.swept: dict[int, None] = {}
         self._process = process
         self._leader = leader
@@ -135,6 +141,8 @@ class Supervised:
         tree = self._tree()
         if grace() <= 0:
             return
+        if self._polite and self._leader is not None:
+            await self._interrupt(self._leader, grace)
         for one in tree.values():
             send(one, signal.SIGTERM)
             send(one, signal.SIGCONT)  # a stopped process would never see the first
@@ -148,6 +156,17 @@ class Supervised:
                 lingered_s += pause_s
             await anyio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def _interrupt(self, leader: Facts, grace: Callable[[], float]) -> None:
+        """Interrupt the program, which the shell that writes the record has started, and wait a part of the grace."""
+        for pid in facts.system.children(leader.pid):
+            if child := facts.system.facts(pid):
+                send(child, signal.SIGINT)
+        begun = anyio.current_time()
+        while anyio.current_time() - begun < grace() * _POLITE_SHARE:
+            if self.ended:
+                return
+            await anyio.sleep(_LONGEST_PAUSE_S)
 
     def _kill(self) -> Iterator[float]:
         """Kill, and say how long to wait before looking again, until nothing is left."""
@@ -200,7 +219,7 @@ async def supervise(command: Command, during: During, grace: Callable[[], float]
     table.begin(command.marker)
     try:
         process = _start(command)
-        supervised = Supervised(command.marker, process, None)
+        supervised = Supervised(command.marker, process, None, polite=command.polite)
         await _see_through(supervised, during, grace)
         code = process.returncode
         written = read_record(command.record) if command.record else None
@@ -214,14 +233,16 @@ async def supervise(command: Command, during: During, grace: Callable[[], float]
         table.end(command.marker)
 
 
-async def take_over(marker: str, record: Path, during: During, grace: Callable[[], float]) -> Ended:
+async def take_over(
+    marker: str, record: Path, during: During, grace: Callable[[], float], *, polite: bool = False
+) -> Ended:
     """Do the same as `supervise` for a command that a process before us started with this record.
 
     ``during`` is called only if the leader still runs. Nothing is ever started.
     """
     table.begin(marker)
     try:
-        supervised = Supervised(marker, None, await _find_leader(marker, record))
+        supervised = Supervised(marker, None, await _find_leader(marker, record), polite=polite)
         await _see_through(supervised, during, grace)
         written = read_record(record)
         return Ended(code=written.code, signal=written.signal, swept=tuple(supervised.swept))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -76,10 +77,12 @@ def _claude(session: Session, told: Told) -> Iterator[Told]:
             yield {"type": "user", "message": {"content": [block | {"is_error": told.get("ok") is False}]}}
         case "result":
             turn, total = session.turn, session.total
+            reason = "aborted_tools" if session.failed == "cancelled" else "completed"
             by_model = {"inputTokens": total["input"], "outputTokens": total["output"], "costUSD": total["cost_usd"]}
             yield {
                 "type": "result",
                 "subtype": "success",
+                "terminal_reason": reason,
                 "is_error": session.failed is not None,
                 "session_id": session.id,
                 "result": told.get("message") or "".join(session.texts[-1:]),
@@ -300,6 +303,12 @@ def main() -> NoReturn:
         for line in tongue(session, told):
             player.write_line(line)
 
+    def interrupted(*_: object) -> NoReturn:
+        speak({"type": "result", "ok": False, "class": "cancelled"})
+        player.leave(0)
+
+    if dialect == "claude":
+        signal.signal(signal.SIGINT, interrupted)
     player.speak = speak
     text = _prompted(session) if dialect == "acp" else sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
     session.keep()
