@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,10 +24,21 @@ TIMEOUT_S = 120.0
 
 
 class Point(Record, frozen=True):
-    """One place to kill at: the number of the append, from 1, and whether before or after it is durable."""
+    """One place to kill at: the number of the append, from 1, whether before or after it is durable, and whom to kill.
+
+    ``who`` is orchestrator, agents (all that it has started), or both.
+    """
 
     append: int
     when: str
+    who: str = "orchestrator"
+
+    @property
+    def fault(self) -> str:
+        """The same in the words of `muster.testing.faults`."""
+        agents = f"agents@{self.append}" if self.who != "orchestrator" else ""
+        us = f"kill@{self.append}:{self.when}" if self.who != "agents" else ""
+        return ",".join(word for word in (agents, us) if word) if self.append else "count"
 
 
 class Verdict(Record, frozen=True):
@@ -55,12 +67,16 @@ class Site:
         text = plan.read_text(encoding="utf-8")
         text = text.replace("\nrun: python3", f"\nrun: {trace}; python3").replace("run: |\n", f"run: |\n  {trace}\n")
         text = text.replace("prompt: |\n", f"prompt: |\n  - run: '{trace}'\n")
+        # An agent that was killed is tried again here, and as often as its task may be killed on the way.
+        text = re.sub(r"^attempts: \d\n", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^(id: .*\n)", r"\1attempts: 6\n", text, flags=re.MULTILINE)
         plan.write_text(text, encoding="utf-8")
+        settings = self.repository / "muster.toml"
+        settings.write_text('[reliability]\nretryable = ["crash"]\nbackoff_ms = 100\n', encoding="utf-8")
 
     async def muster(self, *args: str, at: Point | None = None) -> Completed:
         """Run a command of Muster in the repository, killed at a point if one is given."""
-        fault = f"kill@{at.append}:{at.when}" if at is not None and at.append else "count"
-        start = ("muster.testing.faults", fault) if at is not None else ("muster",)
+        start = ("muster.testing.faults", at.fault) if at is not None else ("muster",)
         command = [*self._python, *start, *args]
         env = {**os.environ, "HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder), "MUSTER_PROFILE": ""}
         return await run(command, cwd=self.repository, env=env, timeout_s=TIMEOUT_S)
@@ -90,9 +106,10 @@ async def reference() -> tuple[str, int]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def points(appends: int) -> tuple[Point, ...]:
+def points(appends: int, who: str = "orchestrator") -> tuple[Point, ...]:
     """Every place to kill at in a run of so many appends."""
-    return tuple(Point(append=number, when=when) for number in range(1, appends + 1) for when in ("before", "after"))
+    sides = ("before",) if who == "agents" else ("before", "after")
+    return tuple(Point(append=number, when=when, who=who) for number in range(1, appends + 1) for when in sides)
 
 
 async def try_point(point: Point, tree: str) -> Verdict:
@@ -138,7 +155,7 @@ async def _judge(site: Site, point: Point, tree: str, last: Completed, killed: b
     problems += [f"{attempt} ran {n} times" for attempt, n in traces.items() if n > 1]
     problems += [f"process {left.pid} is left: {left.command}" for left in list_marked(name)]
     causes = [a.failure.cause for t in state.tasks.values() for a in t.attempts if a.failure is not None]
-    interrupted = sum(1 for cause in causes if cause is Cause.INTERRUPTED)
+    interrupted = sum(1 for cause in causes if cause in (Cause.INTERRUPTED, Cause.CRASH))
     return Verdict(point=point, problems=tuple(problems), killed=killed, interrupted=interrupted)
 
 
@@ -147,4 +164,4 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     killed = sum(1 for verdict in verdicts if verdict.killed)
     good = sum(1 for verdict in verdicts if not verdict.problems)
     again = sum(verdict.interrupted for verdict in verdicts)
-    return f"{good} of {len(verdicts)} points kept every promise ({killed} kills, {again} attempts interrupted)"
+    return f"{good} of {len(verdicts)} points kept every promise ({killed} kills, {again} attempts interrupted or killed)"

@@ -14,24 +14,25 @@ def bench() -> None:
 
 @bench.command("crash")
 @click.option("--sample", type=click.IntRange(1), help="Only so many points, spread evenly.")
+@click.option("--who", type=click.Choice(["orchestrator", "agents", "both"]), default="orchestrator", show_default=True)
 @json_option
 @click.pass_context
-def crash(ctx: click.Context, sample: int | None, as_json: bool) -> None:
-    """Kill the orchestrator at every append of the demo run, continue it, and compare."""
+def crash(ctx: click.Context, sample: int | None, who: str, as_json: bool) -> None:
+    """Kill the orchestrator, its agents or both at every append of the demo run, continue it, and compare."""
     import anyio
 
-    ctx.exit(anyio.run(_crash, sample, as_json))
+    ctx.exit(anyio.run(_crash, sample, who, as_json))
 
 
-async def _crash(sample: int | None, as_json: bool) -> int:
+async def _crash(sample: int | None, who: str, as_json: bool) -> int:
     from muster.bench.crash import points, reference, summary, try_point
 
     tree, appends = await reference()
     if sample is None:
         # Two runs may differ by a few appends, as facts that come together are written together.
-        chosen = points(appends + 10)
+        chosen = points(appends + 10, who)
     else:
-        every = points(appends)
+        every = points(appends, who)
         chosen = every[:: max(1, len(every) // sample)][:sample]
     verdicts = []
     for point in chosen:
@@ -39,9 +40,9 @@ async def _crash(sample: int | None, as_json: bool) -> int:
         verdicts.append(verdict)
         if not as_json:
             mark = "ok" if not verdict.problems else "; ".join(verdict.problems)
-            note = "" if verdict.killed else " (the run was over before)"
+            note = "" if verdict.killed or who == "agents" else " (the run was over before)"
             click.echo(f"append {point.append:>3} {point.when:<6} {mark}{note}")
-        if not verdict.killed and point.when == "after":
+        if not verdict.killed and point.when == "after" and who != "agents":
             break
     if as_json:
         emit({"tree": tree, "verdicts": verdicts, "summary": summary(verdicts)})

@@ -3,6 +3,7 @@
 ``FAULTS`` is a list with commas; appends are counted from 1:
 
 * ``kill@7`` and ``kill@7:after`` end the process by SIGKILL right before or right after an append is durable;
+* ``agents@7`` ends all processes of attempts and of their checks by SIGKILL right before;
 * ``stop@7`` suspends it by SIGSTOP right before, until somebody sends SIGCONT;
 * ``full@7-9`` lets the journal not grow during these appends, as on a full disk;
 * ``io@7-9`` makes every write of the process to a file fail during these appends;
@@ -21,16 +22,19 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from runpy import run_module
 from typing import Any
 
+import psutil
+
 from muster.clock import SystemClock
 from muster.model.record import Record
+from muster.process.facts import MARKER
 from muster.stores.sqlite.store import SqliteStore
 
-_KINDS = ("kill", "stop", "full", "io", "clock")
+_KINDS = ("kill", "agents", "stop", "full", "io", "clock")
 
 
 class Fault(Record, frozen=True):
@@ -78,6 +82,8 @@ def arm(faults: Sequence[Fault]) -> Callable[[], int]:
         seen += 1
         mine = seen
         here = [fault for fault in faults if fault.at(mine)]
+        if any(fault.kind == "agents" for fault in here):
+            _kill_agents()
         for fault in here:
             if fault.kind == "kill" and fault.detail != "after":
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -101,6 +107,14 @@ def arm(faults: Sequence[Fault]) -> Callable[[], int]:
 
 
 _MANY_PAGES = 2**30
+
+
+def _kill_agents() -> None:
+    """Our own git is spared: it is part of the orchestrator."""
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if "+" not in child.environ().get(MARKER, "+"):
+                child.kill()
 
 
 async def _limit_pages(store: SqliteStore, pages: int) -> None:
