@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -39,6 +40,21 @@ def test_a_run_can_be_looked_at_by_name_as_a_table_as_json_and_for_prometheus(si
     assert [s.value for s in families["crew_run_duration_ms"].samples if s.name.endswith("_count")] == [2]
     refused = site.muster("metrics", "crew.tsak.*")
     assert (refused.code, "crew.task.count" in refused.err) == (2, True)
+
+
+def test_watching_shows_what_has_changed_until_it_is_interrupted(site: Site) -> None:
+    site.plan(adds("one"))
+    site.muster("run", "--plan", "plan.md", "--gates", "open")
+    watching = site.start("metrics", "crew.task.count", "--run", "@last", "--format", "json", "--watch")
+    assert watching.process.stdout is not None
+    first = json.loads(watching.process.stdout.readline())
+    site.muster("undo", "@last")
+    second = json.loads(watching.process.stdout.readline())
+    watching.send(signal.SIGINT)
+
+    assert first["metrics"] == second["metrics"]
+    assert first["taken"] < second["taken"]
+    assert watching.end().code == 130
 
 
 def test_the_files_of_a_run_say_the_same_as_the_journal_and_can_be_written_again(site: Site) -> None:

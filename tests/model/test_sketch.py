@@ -72,6 +72,7 @@ def test_a_quantile_never_falls_and_lies_between_the_smallest_and_the_largest_va
     low, high = method(whole, min(first, second)), method(whole, max(first, second))
 
     assert min(seen) <= low <= high <= max(seen)
+    assert (method(whole, 0), method(whole, 1)) == (min(seen), max(seen))
 
 
 @given(values, values, values)

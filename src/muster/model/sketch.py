@@ -67,6 +67,8 @@ def linear_quantile(point: HistogramPoint, q: float) -> float:
     _rank(q, point.count)
     if not point.count:
         return math.nan
+    if q in (0, 1):
+        return point.max if q else point.min
     wanted, below, lower = q * point.count, 0, 0.0
     for upper, count in zip((*point.bounds, point.max), point.counts, strict=True):
         if count and below + count >= wanted:

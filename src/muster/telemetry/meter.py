@@ -70,6 +70,9 @@ class Meter:
     def _count(self, run_id: str, at: datetime, event: ev.Event) -> None:
         metrics, run = self._metrics, self._runs[run_id]
         match event:
+            # First, since most entries are one of these.
+            case ev.AgentUsed() | ev.AgentSaid() | ev.ToolCalled():
+                pass
             case ev.RunStateChanged():
                 self._run_state(run_id, run, at, event)
             case ev.RunCancelled():
@@ -151,9 +154,6 @@ class Meter:
                 | ev.MainMergeBlocked()
                 | ev.MainUndone()
                 | ev.ConfigResolved()
-                | ev.AgentUsed()
-                | ev.AgentSaid()
-                | ev.ToolCalled()
                 | ev.PermissionAsked()
                 | ev.SessionOpened()
                 | ev.HeartbeatLost()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from muster.model.disclosure import disclosed
 from muster.model.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point
-from muster.model.redaction import MASK, Redactor, names_a_secret
+from muster.model.redaction import Redactor
 from muster.model.state import replace
 
 FULL_EVERY = timedelta(hours=1)
@@ -40,8 +41,8 @@ class Sink:
         self._folder.mkdir(parents=True, exist_ok=True)
         if new_day:
             self._put_away(snapshot.taken.date())
-        clean = tuple(self._clean(family) for family in families)
-        line = msgspec.json.encode(replace(snapshot, families=clean, partial=not full)) + b"\n"
+        told = disclosed(replace(snapshot, families=families), self._redact)
+        line = msgspec.json.encode(replace(told, partial=not full)) + b"\n"
         _append(self._folder / f"{snapshot.taken.date()}.jsonl", line)
         if full:
             self._full_at = snapshot.taken
@@ -53,16 +54,6 @@ class Sink:
         points = tuple(p for p in family.points if self._written.get((family.name, p.labels)) != p)
         histograms = tuple(p for p in family.histograms if self._written.get((family.name, p.labels)) != p)
         return replace(family, points=points, histograms=histograms) if points or histograms else None
-
-    def _clean(self, family: Family) -> Family:
-        return replace(
-            family,
-            points=tuple(replace(point, labels=self._safe(point.labels)) for point in family.points),
-            histograms=tuple(replace(point, labels=self._safe(point.labels)) for point in family.histograms),
-        )
-
-    def _safe(self, labels: Labels) -> Labels:
-        return tuple((name, MASK.decode() if names_a_secret(name) else self._redact(text)) for name, text in labels)
 
     def _put_away(self, today: date) -> None:
         """Compress the days that are over and remove those that are old."""
