@@ -37,6 +37,7 @@ from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, settle_tasks
+from muster.pipeline.starter import command_for_tests
 from muster.ports import Agent, Approver, Binding, Clock, Destination, Exporter, Listener, Owner, Store, Workspace
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
@@ -136,8 +137,8 @@ def agents(settings: AgentsSettings) -> dict[str, Agent]:
     return {**own, **bound}
 
 
-async def start_run(kit: Kit, plan: Plan) -> Journal:
-    """Accept a plan as a new run that this process owns.
+async def start_run(kit: Kit, plan: Plan, team: str = "") -> Journal:
+    """Accept a plan, or what a workflow makes of a brief, as a new run that this process owns.
 
     Raises:
         RefusedError: the repository's own configuration would run commands and is not trusted.
@@ -149,7 +150,7 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     snapshot = await repository.snapshot()
     # A link in the way of what is written at the end is found now and not then.
     read_artefact(kit.project, plan.slug, PROGRESS)
-    policy = policy_for(kit)
+    policy = crew_policy(kit, plan, team)
     run = new_id(kit.clock.now(), SystemRandom())
     workspace = _workspace(kit, repository, run, policy)
     start_tree = await workspace.tree_of(snapshot.commit)
@@ -157,7 +158,7 @@ async def start_run(kit: Kit, plan: Plan) -> Journal:
     tasks = settle_tasks(plan.tasks, policy, able, kit.folder(run))
     await _find_agents(tasks, able)
     policy = await _with_history(kit, _for_agents(kit, policy, tasks, able))
-    accepted = accept(plan, policy, snapshot, start_tree)
+    accepted = accept(plan, policy, snapshot, start_tree, kit.folder(run))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
 
 
@@ -168,6 +169,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     _ = kit.exporters
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
+    policy = replace(policy, **{name: getattr(old.policy, name) for name in ("team", "roles", "known_commands")})
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
     able = agents(kit.resolved.settings.agents)
     settled = settle_tasks(tasks, policy, able, kit.folder(run))
@@ -292,6 +294,21 @@ def policy_for(kit: Kit, *, plan_profile: str = "") -> RunPolicy:
     return run_policy(kit.resolved.required(), choice)
 
 
+def crew_policy(kit: Kit, plan: Plan, team: str = "") -> RunPolicy:
+    """The policy of a new run of this plan, with who does what; a plan of commands asks for nobody.
+
+    Raises:
+        NotFoundError: there is no such team or agent.
+    """
+    policy = policy_for(kit)
+    if all(task.is_command for task in plan.tasks) and not team:
+        return policy
+    from muster.config.crew import with_crew  # brings YAML along
+
+    settings, test = kit.resolved.settings, command_for_tests(kit.project)
+    return with_crew(policy, plan, team, kit.project, settings, trusted=kit.trusted, test=test)
+
+
 def message(kit: Kit, run: str, kind: str, **data: str) -> Message:
     """A message to whoever drives the run."""
     now = kit.clock.now()
@@ -330,11 +347,12 @@ async def _find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None
             missing[name] = found.hint
 
     missing: dict[str, str] = {}
-    wanted = {task.agent.partition(":")[0] for task in tasks if not task.is_command}
+    seats = {tuple(agent.partition(":")[0] for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
     async with anyio.create_task_group() as group:
-        for name in wanted:
+        for name in {name for names in seats for name in names}:
             group.start_soon(look, name)
-    for name in sorted(missing):
+    # One that can take the seat is enough.
+    for name in sorted(names[0] for names in seats if all(name in missing for name in names)):
         raise EnvironmentProblem(f"The agent {name!r} of this plan cannot be started here.", hint=missing[name])
 
 

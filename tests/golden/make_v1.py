@@ -277,6 +277,17 @@ STORY: list[ev.Event] = [
         done=("T1",),
         failures={"T2": failure(Cause.STALLED)},
     ),
+    ev.PlanAccepted(
+        slug="login",
+        plan_sha256="e" * 64,
+        base=commit(1),
+        start=commit(1),
+        target=MAIN,
+        policy=POLICY,
+        workflow="fast-fix",
+        brief=FileRef(path="brief.md", size=20, sha256="f" * 64),
+    ),
+    ev.AttemptStarted(task="T1", attempt=9, base=commit(1), agent="codex:gpt@high", model="gpt", effort="high"),
 ]
 
 

@@ -408,7 +408,7 @@ async def test_everything_that_is_kept_is_for_this_user_alone(tmp_path: Path) ->
 
     assert outcome.ok
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in spec.folder.iterdir()}
-    assert set(modes) == {"stdout.log", "stdin.log", "stderr", "process"}
+    assert set(modes) == {"stdout.log", "stdin.log", "stderr", "process", "answer.md"}
     assert set(modes.values()) == {0o600}
     assert stat.S_IMODE(spec.folder.stat().st_mode) == 0o700
     assert b"700" in written(spec)

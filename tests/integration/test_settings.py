@@ -17,7 +17,7 @@ from muster.config.policy import run_policy
 from muster.config.resolve import Layer, LayerKind, Resolved, resolve
 from muster.model.errors import InputError, NotFoundError, RefusedError
 from muster.model.gates import Autonomy
-from muster.model.profiles import BUILT_IN_PROFILES, choose_profile
+from muster.model.profiles import BUILT_IN_PROFILES, PHASES, choose_profile
 
 # Two values for each setting that differ from each other and, one of them at least, from the default.
 SAMPLES: dict[str, tuple[Any, Any]] = {
@@ -57,6 +57,9 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "reliability.heartbeat.stale_s": (2.0, 20.0),
     "reliability.heartbeat.dead_s": (3.0, 30.0),
     "agents.default": ("codex", "kimi"),
+    "run.plan_wave_tasks": (1, 256),
+    "run.plan_tasks": (1, 500),
+    **{f"phases.{phase}": (["claude:opus@high", "codex"], ["pi"]) for phase in PHASES[:5]},
 }
 KINDS = (LayerKind.USER, LayerKind.PROJECT, LayerKind.FLAG)
 values = st.fixed_dictionaries({}, optional={key: st.sampled_from(pair) for key, pair in SAMPLES.items()})

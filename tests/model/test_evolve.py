@@ -144,8 +144,6 @@ def test_what_people_only_read_changes_nothing() -> None:
         ev.ProcessSwept(task="a", attempt=1, pids=(7,)),
         ev.CommandRefused(message="m", kind="stop", reason="no"),
         ev.ConfigResolved(),
-        ev.PhaseStarted(phase="execute"),
-        ev.PhaseFinished(phase="execute"),
     )
 
     assert replace(told(state, *chatter), seq=state.seq) == state

@@ -26,12 +26,13 @@ _TOLD = {
 
 
 class ScriptedAgent:
-    """Plays the YAML script in the prompt; see `scripted_player` for its steps."""
+    """Plays the YAML script in the prompt, or in the file that ``command`` names; see `scripted_player`."""
 
     capabilities = Capabilities(reports_cost=True, permissions=("read", "edit", "full"))
 
     def __init__(self, binding: Binding | None = None) -> None:
         self.name = binding.name if binding else "scripted"
+        self._script = binding.command[:1] if binding else ()
 
     async def detect(self) -> Detected:
         """It is part of Muster."""
@@ -40,7 +41,7 @@ class ScriptedAgent:
     def launch(self, spec: AttemptSpec) -> Launch:
         """Say how to start the attempt."""
         # By its path and with -P, so that neither PYTHONPATH nor the folder's other files matter.
-        argv = (sys.executable, "-P", "-B", str(Path(scripted_player.__file__).resolve()))
+        argv = (sys.executable, "-P", "-B", str(Path(scripted_player.__file__).resolve()), *self._script)
         return Launch(argv=argv, stdin=spec.prompt.encode("utf-8", "surrogateescape"), session=spec.id)
 
     def parser(self, launch: Launch) -> ScriptedParser:

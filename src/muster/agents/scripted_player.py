@@ -8,6 +8,12 @@ A script is a list of steps, or a mapping from attempt numbers to such lists:
       - write: {path: hello.txt, text: "hello"}
       - commit: {message: "Say hello"}
 
+In a file of its own, it may say so for each task, and ``default`` for the others:
+
+    tasks:
+      explore: [{say: "Look at hello.txt."}]
+    default: [{write: {path: hello.txt, text: "hello"}}]
+
 Steps: say, think, write {path, text}, append {path, text}, delete, patch {path, old, new}, run,
 commit {message}, sleep, usage {input, output, cost_usd}, tool {name, ok}, result {ok, class, message, retry_after_s},
 exit, lie {text}, and for tests hang, garbage {bytes}, flood {bytes}, daemon {seconds, setsid, clean_env},
@@ -47,7 +53,8 @@ class Player:
         """Follow the script to its end, which is a positive result unless a step says otherwise."""
         tell(type="session", id=os.environ.get("MUSTER_ATTEMPT", ""))
         try:
-            for step in steps_of(text, int(os.environ.get("MUSTER_ATTEMPT_NUMBER") or 1)):
+            task = os.environ.get("MUSTER_TASK", "")
+            for step in steps_of(text, int(os.environ.get("MUSTER_ATTEMPT_NUMBER") or 1), task):
                 self._do(step)
         except ScriptError as problem:
             self.result({"ok": False, "class": "bad_request", "message": str(problem)})
@@ -118,9 +125,11 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def steps_of(text: str, attempt: int) -> list[object]:
-    """The steps for this attempt."""
+def steps_of(text: str, attempt: int, task: str = "") -> list[object]:
+    """The steps for this attempt of this task."""
     script = _load(text)
+    if isinstance(script, dict) and isinstance(script.get("tasks"), dict):
+        script = script["tasks"].get(task, script.get("default"))
     if isinstance(script, dict):
         attempts = script.get("attempts") or {}
         if not isinstance(attempts, dict) or set(script) - {"attempts", "default"}:
@@ -266,8 +275,10 @@ _STEPS: dict[str, Callable[[Any], None]] = {
 
 
 def main() -> NoReturn:
-    """Read the script, all of it, and play it."""
-    Player().play(sys.stdin.buffer.read().decode("utf-8", "surrogateescape"))
+    """Read the script, all of it, and play it; the prompt, unless a file is named."""
+    prompt = sys.stdin.buffer.read()
+    script = Path(sys.argv[1]).read_bytes() if len(sys.argv) > 1 else prompt
+    Player().play(script.decode("utf-8", "surrogateescape"))
 
 
 if __name__ == "__main__":

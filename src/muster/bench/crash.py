@@ -164,4 +164,6 @@ def summary(verdicts: Sequence[Verdict]) -> str:
     killed = sum(1 for verdict in verdicts if verdict.killed)
     good = sum(1 for verdict in verdicts if not verdict.problems)
     again = sum(verdict.interrupted for verdict in verdicts)
-    return f"{good} of {len(verdicts)} points kept every promise ({killed} kills, {again} attempts interrupted or killed)"
+    return (
+        f"{good} of {len(verdicts)} points kept every promise ({killed} kills, {again} attempts interrupted or killed)"
+    )

@@ -8,14 +8,27 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muster.cli.brief import words
 from muster.cli.output import json_option, jsonl_option
 
+# As in `muster.model.profiles`, which is not imported for --help alone.
+PHASES = ("brief", "research", "plan", "execute", "review", "continue")
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from muster.cli.driving import Output
+    from muster.model.plan import Plan
+    from muster.pipeline.flows import Wanted
     from muster.wiring import Flags
 
 
 @click.command()
+@click.argument("brief", required=False, type=click.Path(path_type=Path))
+@click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more.")
+@click.option("-w", "--workflow", metavar="NAME", help="The steps to take for BRIEF or TEXT (default: default).")
+@click.option("--team", metavar="NAME", help="Who takes which role (default: what the workflow says).")
+@click.option("--until", type=click.Choice(PHASES), metavar="PHASE", help="Stop after this phase.")
 @click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="The plan to run; '-' reads it from stdin.")
 @click.option("--project", "slug", metavar="SLUG", help="Run .muster/projects/SLUG/plan.md.")
 @click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="Who decides at boundaries.")
@@ -31,6 +44,11 @@ if TYPE_CHECKING:
 @click.pass_context
 def run(
     ctx: click.Context,
+    brief: Path | None,
+    messages: tuple[str, ...],
+    workflow: str | None,
+    team: str | None,
+    until: str | None,
     plan_path: Path | None,
     slug: str | None,
     gates: str | None,
@@ -44,7 +62,9 @@ def run(
     as_json: bool,
     as_jsonl: bool,
 ) -> None:
-    """Run a plan: tasks in waves, each in its own worktree, audited, verified and merged.
+    """Run a plan, or a workflow on BRIEF or TEXT: tasks in waves, each in its own worktree, audited and merged.
+
+    BRIEF is a file with a brief or with plain words; '-' is the standard input.
 
     Your branch, index and working tree stay as they are until the merge at the
     end, which asks unless --gates is open. Exit codes: 0 done, 1 failed, 3
@@ -53,6 +73,7 @@ def run(
     import anyio
 
     from muster.cli.driving import Output
+    from muster.pipeline.flows import Wanted
 
     flags = {
         "--gates": ("run.gates", gates),
@@ -62,49 +83,73 @@ def run(
         "--budget": ("budget.run", budget),
     }
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
-    ctx.exit(anyio.run(_run, plan_path, slug, flags, dry_run, not no_input, output))
+    asks = bool(messages or brief or workflow or until)
+    if asks and plan_path is not None:
+        raise click.UsageError("A plan is run as it is: give either --plan, or BRIEF, -m, --workflow and --until.")
+    wanted = Wanted(plan=plan_path, slug=slug, workflow=workflow or "default", team=team or "", until=until or "")
+    if messages or brief:
+        said, source = words(brief, messages)
+        wanted = wanted.but(said=said, source=source)
+    elif asks:
+        wanted = wanted.but(from_brief=True)
+    ctx.exit(anyio.run(perform, wanted, flags, dry_run, not no_input, output))
 
 
-async def _run(
-    plan_path: Path | None,
-    slug: str | None,
-    flags: Flags,
-    dry_run: bool,
-    interactive: bool,
-    output: Output,
-) -> int:
+async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool, output: Output) -> int:
+    """Do what is wanted, or say what would be done."""
     from muster.cli.driving import drive_and_tell
-    from muster.pipeline.artefacts import read_plan
     from muster.wiring import open_project, start_run
 
     if dry_run:
-        _forecast(plan_path, slug, flags, output)
+        _forecast(wanted, flags, output)
         return 0
     async with open_project(Path.cwd(), flags) as kit:
-        plan = read_plan(kit.project, path=plan_path, slug=slug)
-        journal = await start_run(kit, plan)
+        plan, team = planned(kit.project, wanted, kit.clock.now(), trusted=kit.trusted, keep=True)
+        journal = await start_run(kit, plan, team)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
 
 
-def _forecast(plan_path: Path | None, slug: str | None, flags: Flags, output: Output) -> None:
+def _forecast(wanted: Wanted, flags: Flags, output: Output) -> None:
     """Say what a run would do, or refuse what it would; needs no journal, so it works before the first run."""
     from tempfile import TemporaryDirectory
 
     from muster.cli.dry_run import show
+    from muster.clock import SystemClock
+    from muster.config.crew import with_crew
     from muster.config.load import find_project, load_settings
     from muster.config.policy import run_policy, with_models
     from muster.config.profiles import choose_profile
     from muster.config.trust import TrustState, trust_state
-    from muster.pipeline.artefacts import read_plan
     from muster.pipeline.compose import settle_tasks
+    from muster.pipeline.starter import command_for_tests
     from muster.wiring import agents
 
     project = find_project(Path.cwd())
     trusted = trust_state(project) is TrustState.TRUSTED
     resolved = load_settings(project, environ=os.environ, flags=flags, trusted=trusted)
-    plan = read_plan(project, path=plan_path, slug=slug)
+    plan, team = planned(project, wanted, SystemClock().now(), trusted=trusted, keep=False)
     policy = run_policy(resolved.settings, choose_profile(project, resolved=resolved))
+    test = command_for_tests(project)
+    policy = with_crew(policy, plan, team, project, resolved.settings, trusted=trusted, test=test)
     with TemporaryDirectory() as scratch:
         tasks = settle_tasks(plan.tasks, policy, agents(resolved.settings.agents), Path(scratch))
-        with_models(policy, tasks, resolved.settings.agents)
-    show(plan, policy, as_json=output.as_json)
+        policy = with_models(policy, tasks, resolved.settings.agents)
+    show(plan, tasks, policy, as_json=output.as_json)
+
+
+def planned(project: Path, wanted: Wanted, now: datetime, *, trusted: bool, keep: bool) -> tuple[Plan, str]:
+    """The plan to run and the name of its team.
+
+    Raises:
+        NotFoundError: there is no such plan, brief or workflow.
+        RefusedError: the workflow would run commands of a repository that nobody trusts.
+    """
+    from muster.pipeline.artefacts import read_plan
+
+    if wanted.is_plan:
+        return read_plan(project, path=wanted.plan, slug=wanted.slug), wanted.team
+    from muster.config.definitions import find_workflow, load_definitions  # brings YAML along
+    from muster.pipeline.flows import plan_of
+
+    workflow = find_workflow(load_definitions(project, trusted=trusted), wanted.workflow, trusted=trusted)
+    return plan_of(project, workflow, wanted, now, keep=keep), wanted.team or workflow.team

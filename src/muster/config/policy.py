@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from muster.config.profiles import load_models
 from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, Settings
@@ -10,8 +10,9 @@ from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.errors import InputError
 from muster.model.heartbeats import Thresholds
 from muster.model.plan import Task
-from muster.model.policy import RetryPolicy, RunPolicy
+from muster.model.policy import RetryPolicy, RunPolicy, agents_for
 from muster.model.profiles import ProfileChoice
+from muster.model.roles import ROLES
 from muster.model.state import replace
 from muster.model.tiers import resolve_model
 
@@ -70,20 +71,30 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
 
 
 def with_models(policy: RunPolicy, tasks: Iterable[Task], settings: AgentsSettings) -> RunPolicy:
-    """The policy with what the agents of these tasks are started with.
+    """The policy with what the agents of these tasks, and of tasks that they may plan, are started with.
 
     Raises:
         InputError: an agent has no name for the model that the profile wants; nothing was started.
     """
     table = load_models(settings.named)
-    wanted = policy.phase_models.get("execute", "")
     models, permissions = {}, {}
-    for task in tasks:
-        name, _, own = task.agent.partition(":")
-        if not name:
-            continue
+    for agent, phase in dict.fromkeys(_seats(policy, tasks)):
+        name, _, own = agent.partition(":")
         bound = settings.named.get(name, AgentSettings())
         permissions[name] = bound.permission
-        if not own.partition("@")[0] and name not in models:
-            models[name] = resolve_model(table, name, wanted, dialect=bound.dialect)
+        if not own.partition("@")[0]:
+            wanted = policy.phase_models.get(phase, "")
+            models[name if phase == "execute" else f"{name}/{phase}"] = resolve_model(
+                table, name, wanted, dialect=bound.dialect
+            )
     return replace(policy, models=models, permissions=permissions)
+
+
+def _seats(policy: RunPolicy, tasks: Iterable[Task]) -> Iterator[tuple[str, str]]:
+    for task in tasks:
+        for agent in (task.agent, *task.fallbacks):
+            if agent:
+                yield agent, task.phase
+        if task.produces == "plan":
+            for role in (*ROLES, *policy.roles):
+                yield from ((agent, "execute") for agent in agents_for(policy, role, "execute"))

@@ -17,6 +17,7 @@ TRUSTED_OUTSIDE = {"trust": "outside"}
 
 # A model's name becomes an argument, so it must not look like an option.
 ModelName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9]")]
+AgentName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(:[A-Za-z0-9][^@\s]*)?(@[A-Za-z0-9._-]+)?$")]
 Permission = Literal["read", "edit", "full"]
 
 
@@ -46,6 +47,10 @@ class RunSettings(StrictRecord, frozen=True):
         Meta(description="More environment variables that tasks may see.", extra=TRUSTED),
     ] = ()
     keep_raw: Annotated[bool, Meta(description="Keep the agents' raw output, which may hold secrets.")] = False
+    plan_wave_tasks: Annotated[
+        int, Meta(ge=1, le=256, description="Tasks that an agent's plan may want done at the same time.")
+    ] = 12
+    plan_tasks: Annotated[int, Meta(ge=1, le=500, description="Tasks that a run may have when agents plan.")] = 500
     commit_artefacts: Annotated[
         bool, Meta(description="Commit brief, plan and review below .muster/projects with the result.")
     ] = False
@@ -192,6 +197,20 @@ class AgentsSettings(StrictRecord, frozen=True):
     named: dict[str, AgentSettings] = {}
 
 
+_WHO = "Who does it, as agent:model@effort; the next one is taken when one cannot be had."
+Seats = Annotated[tuple[AgentName, ...], Meta(description=_WHO)]
+
+
+class PhasesSettings(StrictRecord, frozen=True):
+    """Who works in which phase, where no team says who takes the role."""
+
+    brief: Seats = ()
+    research: Seats = ()
+    plan: Seats = ()
+    execute: Seats = ()
+    review: Seats = ()
+
+
 class Settings(StrictRecord, frozen=True):
     """All that can be set in one place and is the same for a whole run."""
 
@@ -210,3 +229,4 @@ class Settings(StrictRecord, frozen=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     budget: BudgetSettings = BudgetSettings()
     agents: AgentsSettings = AgentsSettings()
+    phases: PhasesSettings = PhasesSettings()

@@ -8,17 +8,18 @@ from pathlib import Path
 from secrets import token_hex
 from typing import assert_never
 
+from muster.engine.answers import answer_of, judge_answer, stored
 from muster.engine.notes import agent_name, main_note, merge_note, task_note
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Receipt
+from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Problem, Receipt
 from muster.model.audit import AuditFacts, failure_of, judge, judge_work
 from muster.model.errors import ConflictError
 from muster.model.ids import attempt_folder, attempt_id
 from muster.model.messages import answered
 from muster.model.packet import packet
 from muster.model.plan import Task
-from muster.model.roles import DEFAULT_ROLE, ROLES
+from muster.model.policy import model_of, role_of
 from muster.model.sessions import spent_before
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
@@ -139,7 +140,7 @@ class Effects:
             missing_texts=tuple(missing),
             message=left.message,
             hook_failure=left.hook_failure,
-            read_only=not _writes(task),
+            read_only=not (task.is_command or role_of(state.policy, task).writes),
         )
         receipts: tuple[Receipt, ...] = ()
         problems = judge_work(task, facts)
@@ -148,6 +149,10 @@ class Effects:
             commands = still_to_run(task, left.tree, ())
             receipts = await self._check(state, commands, left.tree, workdir, f"{marker}:verify", task.timeout_s)
             problems = judge(task, replace(facts, receipts=receipts))
+        added: tuple[Task, ...] = ()
+        objections: tuple[Problem, ...] = ()
+        if task.produces and not problems:
+            problems, objections, added = judge_answer(self._folder, state, entry)
         audited = ev.TaskAudited(
             task=task.id,
             attempt=attempt.number,
@@ -158,10 +163,10 @@ class Effects:
             paths=left.paths[:MAX_PATHS],
             path_count=len(left.paths),
             receipts=receipts,
-            problems=problems,
+            problems=problems or objections,
             failure=failure_of(problems) if problems else None,
         )
-        return (audited,)
+        return (audited, *(ev.TaskPlanned(task=each) for each in added))
 
     async def _merge(self, state: RunState, entry: TaskState, onto: str) -> Facts:
         attempt, name = entry.last, entry.task.id
@@ -312,26 +317,29 @@ class Effects:
         env = self._workspace.environment()
         if entry.failure is not None:
             env["MUSTER_LAST_FAILURE"] = entry.failure.message[:4000]
-        prompt = task.prompt
-        if task.prompt_ref is not None:
-            prompt = (self._folder / task.prompt_ref.path).read_bytes().decode("utf-8")
+        prompt = task.prompt if task.prompt_ref is None else stored(self._folder, task.prompt_ref)
+        agent = agent_name(entry)
         if not task.is_command:
-            prompt = packet(state, entry, prompt, nonce=token_hex(8))
-        _, _, model = task.agent.partition(":")
+            brief = stored(self._folder, state.accepted.brief) if state.accepted.brief is not None else ""
+            told = {name: answer_of(self._folder, state.tasks[name]) for name in task.reads if name in state.tasks}
+            answers = {name: text for name, text in told.items() if text}
+            prompt = packet(state, entry, prompt, token_hex(8), brief=brief, answers=answers)
+        _, _, model = (attempt.agent or task.agent).partition(":")
         model, _, effort = model.partition("@")
+        role = role_of(policy, task)
         return AttemptSpec(
             id=attempt_id(state.run, task.id, attempt.number),
             run=state.run,
             task=task.id,
             number=attempt.number,
-            agent=agent_name(entry),
+            agent=agent,
             workdir=workdir,
             folder=self._folder / attempt_folder(task.id, attempt.number),
             command=task.run,
             prompt=prompt,
-            model=model or policy.models.get(agent_name(entry), ""),
-            effort=effort,
-            permission=policy.permissions.get(agent_name(entry), "edit") if _writes(task) else "read",
+            model=model or model_of(policy, agent, task.phase),
+            effort=effort or role.effort,
+            permission=policy.permissions.get(agent, "edit") if task.is_command or role.writes else "read",
             session=attempt.resumes,
             spent=spent_before(entry, attempt),
             max_cost_usd=task.max_cost.usd if task.max_cost is not None else None,
@@ -363,7 +371,3 @@ def _letter(entry: TaskState, reason: str, failure: Failure, facts: Sequence[ev.
         failure=failure,
         salvage=salvaged[0] if salvaged else "",
     )
-
-
-def _writes(task: Task) -> bool:
-    return task.is_command or ROLES.get(task.role, ROLES[DEFAULT_ROLE]).writes

@@ -46,4 +46,5 @@ def main_note(state: RunState) -> CommitNote:
 
 def agent_name(entry: TaskState) -> str:
     """Who does the work: a plain command, or the adapter without model and effort."""
-    return "command" if entry.task.is_command else entry.task.agent.partition(":")[0]
+    agent = (entry.last.agent if entry.attempts else "") or entry.task.agent
+    return "command" if entry.task.is_command else agent.partition(":")[0]

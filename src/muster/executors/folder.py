@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -83,6 +84,17 @@ class Folder:
     def sizes(self) -> tuple[int, int]:
         """How much was written to each stream."""
         return _size(self.stdout), _size(self.stderr)
+
+    def keep_answer(self, text: str) -> FileRef | None:
+        """Write down the agent's last word, whole or not at all; the same again after a crash."""
+        if not text.strip():
+            return None
+        data = text.encode("utf-8", "replace")
+        place = self.path / "answer.md"
+        self._write(place.with_suffix(".new"), data)
+        place.with_suffix(".new").replace(place)
+        name = place.relative_to(self._base).as_posix()
+        return FileRef(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
 
     def error_tail(self, redactor: Redactor, count: int) -> bytes:
         """The redacted end of the error stream."""

@@ -309,6 +309,11 @@ def _outcome(
         ending = Ending.STALLED
         silent = f"for {spec.stall_timeout_s:g} s it wrote nothing and its processes did nothing"
         failure = Failure(cause=Cause.STALLED, message=f"It stalled: {silent}.")
+    try:
+        answer = folder.keep_answer(watch.answer)
+    except OSError as problem:
+        answer, ending = None, Ending.ERROR
+        failure = Failure(cause=Cause.ENVIRONMENT, message=f"Its answer could not be kept: {_words(problem)}.")
     return msgspec.structs.replace(
         said,
         ending=ending,
@@ -319,6 +324,7 @@ def _outcome(
         transcript=folder.output,
         errors=folder.errors,
         swept=ended.swept,
+        answer=answer,
     )
 
 

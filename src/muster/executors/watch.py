@@ -117,6 +117,11 @@ class Watch:
         while self._reader and self._reader.read():
             await anyio.lowlevel.checkpoint()
 
+    @property
+    def answer(self) -> str:
+        """The agent's last word; empty for what is no agent."""
+        return self._teller.answer if self._teller else ""
+
     async def read_to_end(self) -> None:
         """Read the rest, when nothing can be added any more."""
         await self.catch_up()
@@ -128,7 +133,8 @@ class Teller:
     """Feeds lines to the parser and tells what it makes of them: priced, without secrets, not too long.
 
     ``stop`` is set when the dialect sees that its program will not come to an
-    end by itself: news with ``stop`` in its data.
+    end by itself: news with ``stop`` in its data. ``answer`` is the agent's
+    last word: what its result says, else the last thing that it said.
     """
 
     def __init__(self, parser: Parser, redactor: Redactor, tell: Tell, model: str) -> None:
@@ -137,6 +143,12 @@ class Teller:
         self._redactor = redactor
         self._tell = tell
         self.stop = False
+        self._said = self._result = ""
+
+    @property
+    def answer(self) -> str:
+        """The last word so far, without secrets."""
+        return self._result or self._said
 
     def __call__(self, line: bytes) -> None:
         """Take one line."""
@@ -149,7 +161,12 @@ class Teller:
             if news.usage is not None:
                 used = msgspec.structs.replace(news.usage, model=self._redactor(news.usage.model))
                 news = msgspec.structs.replace(news, usage=priced(used, self._model))
-            self._tell(_clean(news, self._redactor))
+            clean = _clean(news, self._redactor)
+            if news.kind == "text":
+                self._said = clean.text
+            elif news.kind == "result" and news.ok:
+                self._result = clean.text
+            self._tell(clean)
 
 
 def _clean(news: News, redactor: Redactor) -> News:

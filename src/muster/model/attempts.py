@@ -104,7 +104,7 @@ class Failure(Record, frozen=True):
 
 
 class Outcome(Record, frozen=True):
-    """What the executor and the agent's dialect say about one attempt."""
+    """What the executor and the agent's dialect say about one attempt; ``answer`` is the agent's last word."""
 
     ending: Ending
     exit_code: int | None = None
@@ -116,6 +116,7 @@ class Outcome(Record, frozen=True):
     transcript: FileRef | None = None
     errors: FileRef | None = None
     swept: tuple[int, ...] = ()
+    answer: FileRef | None = None
 
     @property
     def ok(self) -> bool:
@@ -151,6 +152,8 @@ class Attempt(Record, frozen=True):
     """What is known of one start of a task.
 
     ``resumes`` is the agent's session that it was to go on with, ``session`` the one that it told.
+    ``objections`` are what its answer holds against what it read: they do not
+    fail the task, but a gate after it asks about them.
     """
 
     number: int
@@ -168,3 +171,4 @@ class Attempt(Record, frozen=True):
     changed: bool = False
     receipts: tuple[Receipt, ...] = ()
     failure: Failure | None = None
+    objections: tuple[Problem, ...] = ()

@@ -9,8 +9,11 @@ from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Failure
 from muster.model.budget import NOTHING, Elsewhere
+from muster.model.fallback import choice
 from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
+from muster.model.milestones import ask, milestone, policy_name, why_denied
+from muster.model.phases import phase_finished, queued
 from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable
 from muster.model.spending import accounts, ask_for_more, halt
 from muster.model.starting import starts
@@ -44,10 +47,7 @@ def decide(state: RunState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tu
         case Stage.IDLE:
             return _idle(state, now)
         case Stage.APPROVED:
-            return _write(
-                ev.PhaseStarted(phase="execute"),
-                _moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"),
-            )
+            return _write(_moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"))
         case Stage.EXECUTING:
             return _executing(state, now, elsewhere)
         case Stage.MERGE_PENDING:
@@ -59,12 +59,15 @@ def decide(state: RunState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tu
 
 
 def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
-    if not must_ask(state.policy.autonomy, Boundary.PLAN_READY):
-        return _write(_moved(state, Stage.APPROVED, by=_policy(state), why="plan accepted"))
-    count = len(state.tasks)
-    gate = state.gate_for(Boundary.PLAN_READY, "plan")
+    workflow, count = state.accepted.workflow, len(state.tasks)
+    boundary, subject = (Boundary.BRIEF_READY, "brief") if workflow else (Boundary.PLAN_READY, "plan")
+    if not must_ask(state.policy.autonomy, boundary):
+        return _write(_moved(state, Stage.APPROVED, by=policy_name(state), why=f"{subject} accepted"))
+    gate = state.gate_for(boundary, subject)
     if gate is None:
-        return _write(_ask(state, Boundary.PLAN_READY, "plan", f"Start this plan of {count} task{'s' * (count != 1)}?"))
+        plan = f"this plan of {count} task{'s' * (count != 1)}"
+        question = f"Start {f'the workflow {workflow} on this brief' if workflow else plan}?"
+        return _write(ask(state, boundary, subject, question))
     if gate.answered is None:
         return _wait(gate)
     if not gate.approved:
@@ -76,6 +79,11 @@ def _executing(state: RunState, now: datetime, elsewhere: Elsewhere) -> tuple[do
     if state.doomed:
         return _write(*(ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()))
     effects: list[do.Step] = []
+    for name in [n for n in state.ready if state.tasks[n].task.milestone] if _asks_here(state) else ():
+        steps = milestone(state, state.tasks[name].task)
+        if isinstance(steps[0], do.Write):
+            return steps
+        effects.extend(steps)
     for name in state.busy:
         steps = _task(state, state.tasks[name], now, elsewhere)
         if steps and isinstance(steps[0], do.Write):
@@ -104,8 +112,15 @@ def _stop_after_failure(state: RunState, effects: list[do.Step], now: datetime) 
     finishing = any(state.tasks[name].station in _FINISHES_BEFORE_STOP for name in state.busy)
     if finishing or any(isinstance(step, do.GiveUp | do.StopTask) for step in effects):
         return tuple(effects)
-    why = f"{state.stopping} failed: {state.tasks[state.stopping].reason}"
-    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), *_over(state, "error", now, why))
+    entry = state.tasks[state.stopping]
+    why = entry.reason if entry.task.milestone else f"{state.stopping} failed: {entry.reason}"
+    end = "cancelled" if entry.task.milestone else "error"
+    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), *_over(state, end, now, why))
+
+
+def _asks_here(state: RunState) -> bool:
+    """Whether there may be milestones; a run of many plain tasks need not look for them."""
+    return bool(state.accepted.workflow) and not state.stopping
 
 
 def _task(state: RunState, entry: TaskState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tuple[do.Step, ...]:
@@ -159,9 +174,12 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
     if failure.cause is Cause.SESSION_LOST and entry.lost_sessions == 1:
         return _write(_retry(entry, failure, now, delay=0))
+    agent, used = choice(entry, policy)
+    if agent != (entry.last.agent or agent) and used == 0:
+        return _write(_retry(entry, failure, now, delay=0))
     if is_parked(failure) and entry.parks < MAX_PARKS:
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
-    left = is_retryable(policy.retry, failure) and entry.used_attempts < entry.allowed_attempts(policy)
+    left = is_retryable(policy.retry, failure) and used < entry.allowed_attempts(policy)
     if left or entry.forgiven == entry.last.number:
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     asks = must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and not state.stopping
@@ -169,7 +187,7 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         gate = state.gates.get(entry.gate)
         if gate is None or gate.approved:
             question = f"{name} is not done after {_times(entry.used_attempts)}. Give it one more attempt?"
-            return _write(_ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
+            return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
     return (do.GiveUp(task=name, failure=failure, reason="max-retries"),)
 
 
@@ -186,7 +204,7 @@ def _between_waves(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     if not state.wave_verified:
         return _verify_wave(state, now)
     last = state.open_tasks == 0
-    if state.wave and not last:
+    if state.wave and not last and _has_work(state):
         gate = _passed(
             state, now, Boundary.WAVE_DONE, f"wave {state.wave}", f"Wave {state.wave} is done. Start the next?"
         )
@@ -194,12 +212,17 @@ def _between_waves(state: RunState, now: datetime) -> tuple[do.Step, ...]:
             return gate
     if last:
         return _write(
-            _phase_finished(state),
+            *(phase_finished(state, phase) for phase in state.phases),
             _moved(state, Stage.MERGE_PENDING, by="scheduler", why="all tasks are closed"),
         )
     number = min(state.tasks[name].wave for name in state.unblocked)
     names = tuple(name for name in state.unblocked if state.tasks[name].wave == number)
-    return _write(ev.TaskQueued(wave=number, tasks=names))
+    return _write(*queued(state, number, names))
+
+
+def _has_work(state: RunState) -> bool:
+    """Whether the wave that ended was more than milestones, at which a person may have been asked already."""
+    return any(not state.tasks[name].task.milestone for name in state.waves[state.wave - 1])
 
 
 def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
@@ -216,7 +239,7 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         gates = state.gates_about(Boundary.MANIFEST_AUDIT_FAILED, subject)
         if len(gates) < state.wave_failures:
             question = f"{why}. Check it again?"
-            return _write(_ask(state, Boundary.MANIFEST_AUDIT_FAILED, subject, question, broken.tail))
+            return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, subject, question, broken.tail))
         if gates[-1].waiting:
             return _wait(gates[-1])
         if gates[-1].approved:
@@ -243,7 +266,7 @@ def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
             return gate
     elif not state.main_allowed:
         # Nobody is asked, but what allowed it stands in the journal all the same.
-        return _write(ev.GatePassed(boundary=Boundary.MAIN_MERGE, subject=subject, by=_policy(state)))
+        return _write(ev.GatePassed(boundary=Boundary.MAIN_MERGE, subject=subject, by=policy_name(state)))
     if state.main_blocked:
         return (do.Park(reason=f"{subject} was left alone: {state.main_blocked}"),)
     if state.main_started is not None:
@@ -290,7 +313,7 @@ def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, qu
         return ()
     gate = state.gate_for(boundary, subject)
     if gate is None:
-        return _write(_ask(state, boundary, subject, question))
+        return _write(ask(state, boundary, subject, question))
     if gate.answered is None:
         return _wait(gate)
     if gate.approved:
@@ -314,16 +337,9 @@ def _write(*events: ev.Event) -> tuple[do.Step, ...]:
     return (do.Write(events=events),)
 
 
-def _ask(state: RunState, boundary: Boundary, subject: str, question: str, detail: str = "") -> ev.GateAsked:
-    gate = f"{state.run}.{len(state.gates) + 1}"
-    return ev.GateAsked(gate=gate, boundary=boundary, question=question, subject=subject, detail=detail)
-
-
 def _denied(state: RunState, gate: Gate, now: datetime) -> tuple[ev.Event, ...]:
     assert gate.answered is not None
-    why = f"denied at {gate.boundary.value} by {gate.answered.by}" + (
-        f": {gate.answered.why}" * bool(gate.answered.why)
-    )
+    why = why_denied(gate)
     over = _over(state, "cancelled", now, why)
     return over if state.stage is Stage.IDLE else (_moved(state, Stage.IDLE, by=gate.answered.by, why=why), *over)
 
@@ -351,26 +367,11 @@ def _ended(state: RunState, outcome: str, now: datetime, reason: str = "") -> ev
     return ev.RunStateChanged(state=outcome, run_id=state.run, duration_ms=milliseconds, reason=reason)
 
 
-def _phase_finished(state: RunState) -> ev.PhaseFinished:
-    policy = state.policy
-    return ev.PhaseFinished(
-        phase="execute",
-        profile=policy.profile,
-        profile_source=policy.profile_source,
-        phase_models=policy.phase_models,
-        model_used=policy.phase_models.get("execute", ""),
-    )
-
-
 def _retry(entry: TaskState, failure: Failure, now: datetime, delay: int) -> ev.RetryScheduled:
     due = now + timedelta(milliseconds=delay)
     return ev.RetryScheduled(
         task=entry.task.id, attempt=len(entry.attempts) + 1, due=due, delay_ms=delay, failure=failure
     )
-
-
-def _policy(state: RunState) -> str:
-    return f"autonomy {state.policy.autonomy.value}"
 
 
 def _times(count: int) -> str:

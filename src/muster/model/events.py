@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from muster.model.attempts import Failure, Receipt
 from muster.model.gates import Answer, Boundary, Stage
+from muster.model.plan import FileRef
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
 from muster.model.task_events import (
@@ -102,6 +103,7 @@ class PlanAccepted(Record, frozen=True):
     base, or where the run ``continues`` stopped. ``profile`` is the plan's own.
     ``done`` are tasks that the earlier run finished, ``failures`` is what the
     others failed of there.
+    A run of a ``workflow`` has the ``brief`` as a file beside its journal.
     """
 
     type: ClassVar[str] = "plan.accepted"
@@ -119,6 +121,8 @@ class PlanAccepted(Record, frozen=True):
     continues: str = ""
     done: tuple[str, ...] = ()
     failures: dict[str, Failure] = {}
+    workflow: str = ""
+    brief: FileRef | None = None
 
 
 class PhaseStarted(Record, frozen=True):

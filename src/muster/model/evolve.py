@@ -14,7 +14,7 @@ from muster.model.errors import JournalError
 from muster.model.gates import Boundary, Stage, may_move
 from muster.model.heartbeats import Level
 from muster.model.ids import heartbeat_notice_id
-from muster.model.schedule import close, open_schedule, put, queue_wave, reopen
+from muster.model.schedule import close, lay_out, put, queue_wave, reopen
 from muster.model.state import (
     CancelRequest,
     DeadLetter,
@@ -73,7 +73,11 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
                 limits=event.policy.budgets,
             )
         case ev.TaskPlanned():
-            return replace(state, tasks={**state.tasks, event.task.id: TaskState(task=event.task)})
+            if state.waves and not any(_is_planning(entry) for entry in state.tasks.values()):
+                # Its planner was stopped before the plan counted.
+                return state
+            known = state.tasks.get(event.task.id, TaskState(task=event.task))
+            return replace(state, tasks={**state.tasks, event.task.id: replace(known, task=event.task)})
         case ev.AutonomyTransition():
             return _transition(state, event)
         case ev.GateAsked():
@@ -97,6 +101,10 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
                 wave_failures=failures,
                 verified=event.receipts,
             )
+        case ev.PhaseStarted():
+            return replace(state, phases={**state.phases, event.phase: None})
+        case ev.PhaseFinished():
+            return replace(state, phases={name: None for name in state.phases if name != event.phase})
         case ev.GatePassed():
             return replace(state, main_allowed=event.by) if event.boundary is Boundary.MAIN_MERGE else state
         case ev.MainMergeStarted():
@@ -135,8 +143,6 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             return replace(state, unknown_entries=state.unknown_entries + 1)
         case (
             ev.RunCancelled()
-            | ev.PhaseStarted()
-            | ev.PhaseFinished()
             | ev.WorkSalvaged()
             | ev.ProcessSwept()
             | ev.CommandRefused()
@@ -169,6 +175,10 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             return state if entry.status.closed or _is_late(state, entry, event) else _task(state, entry, event, at)
         case _:
             assert_never(event)
+
+
+def _is_planning(entry: TaskState) -> bool:
+    return entry.task.produces == "plan" and entry.station is Station.PASSED
 
 
 _TaskEvent = (
@@ -243,6 +253,7 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
                 changed=event.changed,
                 receipts=(*entry.last.receipts, *event.receipts),
                 failure=event.failure,
+                objections=event.problems if event.ok else (),
             )
             station = Station.JUDGING if not event.ok else Station.MERGING if event.changed else Station.PASSED
             return put(state, _with_last(entry, attempt, station))
@@ -259,7 +270,9 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             failure = entry.failure if aside else event.failure
             return put(state, replace(entry, station=Station.BACKOFF, retry_at=event.due, failure=failure))
         case ev.TaskSucceeded():
-            return close(state, replace(entry, failure=None), TaskStatus.DONE)
+            state = close(state, replace(entry, failure=None), TaskStatus.DONE)
+            # What a planner added, and what waits on it, finds its place when the plan counts.
+            return lay_out(state) if entry.task.produces == "plan" else state
         case ev.TaskFailed():
             cancelled = event.failure.cause is Cause.CANCELLED
             entry = replace(entry, failure=event.failure, reason=event.failure.message)
@@ -302,7 +315,7 @@ def _transition(state: RunState, event: ev.AutonomyTransition) -> RunState:
     if event.before is not state.stage or not may_move(event.before, event.after):
         raise JournalError(f"Run {state.run} cannot go from {state.stage.value} to {event.after.value}.")
     if event.after is Stage.EXECUTING and not state.waves:
-        state = open_schedule(state)
+        state = lay_out(state)
     return replace(state, stage=event.after)
 
 

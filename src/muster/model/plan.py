@@ -9,6 +9,8 @@ import msgspec
 
 from muster.model.record import Record
 
+# The milestone that only waits for what it needs.
+JOIN = "join"
 ID_PATTERN = r"^[A-Za-z0-9._-]{1,40}$"
 MAX_TASKS = 500
 
@@ -55,8 +57,13 @@ class Task(Record, frozen=True):
 
     ``run`` is a shell command; without it the work is for ``agent``, a role or
     an adapter's name with optional ``:model@effort``; an accepted plan has the
-    adapter in ``agent`` and the ``role`` beside it. ``prompt`` is what the
-    agent gets byte for byte; ``prose`` is the section's text around the manifest.
+    adapter in ``agent`` and the ``role`` beside it, with ``fallbacks`` for an
+    agent that cannot be had. ``prompt`` is what the agent gets byte for byte;
+    ``prose`` is the section's text around the manifest. Steps of a workflow
+    also have: the tasks whose answers they get (``reads``), what their own
+    answer must be (``produces``: plan, verdict or findings), and ``milestone``,
+    which is not work but the boundary of a gate, or ``join``. ``answer`` is
+    what the task said in a run that this one goes on for.
     """
 
     id: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
@@ -80,6 +87,12 @@ class Task(Record, frozen=True):
     profile_used: str = ""
     max_cost: Money | None = None
     line: int = 0
+    phase: str = "execute"
+    fallbacks: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    produces: str = ""
+    milestone: str = ""
+    answer: FileRef | None = None
 
     @property
     def is_command(self) -> bool:
@@ -88,7 +101,10 @@ class Task(Record, frozen=True):
 
 
 class Plan(Record, frozen=True):
-    """A parsed plan: its front matter and its tasks in the order of the file."""
+    """A parsed plan: its front matter and its tasks in the order of the file; or what a ``workflow`` makes of a brief.
+
+    ``brief`` is then the text that was asked for, byte for byte.
+    """
 
     slug: str
     tasks: tuple[Task, ...]
@@ -99,3 +115,5 @@ class Plan(Record, frozen=True):
     session_start_sha: str = ""
     sha256: str = ""
     source: str = ""
+    workflow: str = ""
+    brief: str = ""

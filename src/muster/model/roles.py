@@ -6,12 +6,18 @@ from muster.model.record import Record
 
 
 class Role(Record, frozen=True):
-    """A way of working that a task can ask for; ``writes`` says whether it may change files."""
+    """A way of working that a task can ask for; ``writes`` says whether it may change files.
+
+    ``effort`` and ``timeout_s`` hold where a task says nothing else; ``origin`` is empty for a built-in role.
+    """
 
     name: str
     description: str
     writes: bool
     prompt: str
+    effort: str = ""
+    timeout_s: float | None = None
+    origin: str = ""
 
 
 _ROLES = (

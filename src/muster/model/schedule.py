@@ -12,30 +12,36 @@ from muster.model.waves import dependents, waves
 _BUSY = frozenset(Station) - {Station.WAITING, Station.READY, Station.CLOSED}
 
 
-def open_schedule(state: RunState) -> RunState:
-    """Lay out waves and needs once the plan is complete; tasks that an earlier run finished are done."""
+def lay_out(state: RunState) -> RunState:
+    """Put the tasks that wait into waves by their needs; tasks that an earlier run finished are done.
+
+    Done once when the plan is complete, and again whenever a planner has added tasks to it.
+    """
     order = waves([entry.task for entry in state.tasks.values()])
     depth = {task: number for number, wave in enumerate(order, start=1) for task in wave}
     done = frozenset(state.accepted.done)
     tasks = {}
     for name, entry in state.tasks.items():
-        if name in done:
+        if entry.station is Station.WAITING and name in done:
             entry = replace(entry, wave=depth[name], status=TaskStatus.DONE, station=Station.CLOSED)
-        else:
+        elif entry.station is Station.WAITING:
             # Each once, and only those that are tasks: the same that tell their dependents when they close.
-            open_needs = {need for need in entry.task.needs if need in state.tasks and need not in done}
-            failure = state.accepted.failures.get(name)
+            open_needs = {
+                n for n in entry.task.needs if n in state.tasks and n not in done and not _satisfied(state.tasks[n])
+            }
+            failure = entry.failure or state.accepted.failures.get(name)
             entry = replace(entry, wave=depth[name], open_needs=len(open_needs), failure=failure)
         tasks[name] = entry
-    waiting = {n: None for n, t in tasks.items() if t.station is Station.WAITING}
+    waiting = [name for name, entry in tasks.items() if entry.station is Station.WAITING]
+    first = not state.waves
     return replace(
         state,
         tasks=tasks,
         waves=order,
         dependents=dependents([entry.task for entry in tasks.values()]),
-        open_tasks=len(waiting),
+        open_tasks=sum(1 for entry in tasks.values() if entry.station is not Station.CLOSED),
         unblocked={name: None for name in waiting if tasks[name].open_needs == 0},
-        wave_verified=True,
+        wave_verified=first or state.wave_verified,
     )
 
 

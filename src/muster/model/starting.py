@@ -6,7 +6,9 @@ from datetime import datetime
 
 from muster.model import events as ev
 from muster.model.budget import Elsewhere, Limit, book, exceeded, reservation
-from muster.model.policy import Schedule
+from muster.model.fallback import choice
+from muster.model.phases import queued
+from muster.model.policy import Schedule, role_of
 from muster.model.record import Record
 from muster.model.retry import is_parked
 from muster.model.sessions import session_to_resume
@@ -36,7 +38,7 @@ def starts(state: RunState, now: datetime, elsewhere: Elsewhere) -> Starts:
     retries = [entry for entry in busy if entry.retry_at is not None and entry.retry_at <= now]
     wanted = [(entry, state.integration) for entry in retries if not entry.stop_source]
     fresh_base = state.wave_base if waves else state.integration
-    wanted += [(state.tasks[name], fresh_base) for name in state.ready]
+    wanted += [(state.tasks[name], fresh_base) for name in state.ready if not state.tasks[name].task.milestone]
     shut = {
         (entry.last.agent, entry.last.model)
         for entry in busy
@@ -63,7 +65,7 @@ def starts(state: RunState, now: datetime, elsewhere: Elsewhere) -> Starts:
     if not waves and state.unblocked:
         names = tuple(state.unblocked)
         wave = max([state.wave, *(state.tasks[name].wave for name in names)])
-        found.append(ev.TaskQueued(wave=wave, tasks=names))
+        found.extend(queued(state, wave, names))
     return Starts(events=tuple(found), refused=refused, limit=limit)
 
 
@@ -77,8 +79,9 @@ def agent_and_model(state: RunState, entry: TaskState) -> tuple[str, str]:
     task = entry.task
     if task.is_command:
         return ("command", "")
-    named = task.agent.partition("@")[0].partition(":")[2]
-    return (task.agent, named or state.policy.phase_models.get("execute", ""))
+    agent, _ = choice(entry, state.policy)
+    named = agent.partition("@")[0].partition(":")[2]
+    return (agent, named or state.policy.phase_models.get(task.phase, ""))
 
 
 def _wish(state: RunState, entry: TaskState) -> ev.BudgetReserved:
@@ -104,4 +107,5 @@ def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
         session=session,
         agent=agent,
         model=model,
+        effort="" if entry.task.is_command else agent.partition("@")[2] or role_of(state.policy, entry.task).effort,
     )

@@ -171,7 +171,7 @@ class RunState(Record, frozen=True):
     are indexes that `evolve` keeps, so that deciding costs the same in a run of
     ten or a thousand tasks. ``busy`` are the tasks that need something done;
     ``merging`` is in the order of the merge queue. ``told`` are the
-    notifications that people got, by id.
+    notifications that people got, by id. ``phases`` are those begun and not finished.
     """
 
     run: str
@@ -195,6 +195,7 @@ class RunState(Record, frozen=True):
     unblocked: dict[str, None] = {}
     doomed: dict[str, str] = {}
     stage: Stage = Stage.IDLE
+    phases: dict[str, None] = {}
     gates: dict[str, Gate] = {}
     integration: str = ""
     integration_before: str = ""
@@ -243,6 +244,12 @@ class RunState(Record, frozen=True):
     def gate_for(self, boundary: Boundary, subject: str) -> Gate | None:
         """The newest gate about a subject at a boundary."""
         return next(reversed(self.gates_about(boundary, subject)), None)
+
+    def objections(self, task: str) -> str:
+        """What a task's answer holds against what it read, in lines; empty when there is nothing."""
+        entry = self.tasks.get(task)
+        problems = entry.last.objections if entry is not None and entry.attempts else ()
+        return "\n".join(problem.message for problem in problems)
 
     @property
     def waiting_gates(self) -> tuple[Gate, ...]:

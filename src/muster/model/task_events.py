@@ -11,7 +11,10 @@ from muster.model.record import Record
 
 
 class TaskPlanned(Record, frozen=True):
-    """A task of the accepted plan, with its manifest."""
+    """A task of the accepted plan, with its manifest; of a run at work, one that its planner added or that waits on it.
+
+    What is added counts from the planner's success on.
+    """
 
     type: ClassVar[str] = "task.planned"
     task: Task
@@ -38,6 +41,7 @@ class AttemptStarted(Record, frozen=True):
     agent: str = ""
     model: str = ""
     session: str = ""
+    effort: str = ""
 
 
 class AttemptEnded(Record, frozen=True):
@@ -50,7 +54,10 @@ class AttemptEnded(Record, frozen=True):
 
 
 class TaskAudited(Record, frozen=True):
-    """The attempt's work was committed and held against its manifest."""
+    """The attempt's work was committed and held against its manifest.
+
+    Problems of an audit that is ``ok`` are objections that an agent raised against what it read.
+    """
 
     type: ClassVar[str] = "task.audited"
     task: str

@@ -11,18 +11,18 @@ import msgspec
 from muster.model import events as ev
 from muster.model.entries import MAX_ENTRY_BYTES, encode_event
 from muster.model.errors import InputError, JournalError
-from muster.model.plan import FileRef, Plan, Task
-from muster.model.policy import RunPolicy
+from muster.model.plan import Changes, FileRef, Plan, Task
+from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE, ROLES
-from muster.model.state import RunState, TaskStatus
+from muster.model.state import RunState, TaskState, TaskStatus
 from muster.ports import Snapshot
 
 # Room for the rest of the manifest in an entry of at most 64 KiB.
 INLINE_PROMPT_BYTES = 16 * 1024
 
 
-def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str) -> ev.PlanAccepted:
-    """The first run of a plan, on the commit where the user stands."""
+def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str, folder: Path) -> ev.PlanAccepted:
+    """The first run of a plan, on the commit where the user stands; its brief becomes a file under ``folder``."""
     return ev.PlanAccepted(
         slug=plan.slug,
         plan_sha256=plan.sha256,
@@ -35,6 +35,8 @@ def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str) -
         title=plan.title,
         prefix=snapshot.prefix,
         profile=plan.profile,
+        workflow=plan.workflow,
+        brief=_keep(folder, "brief.md", plan.brief.encode()) if plan.workflow else None,
     )
 
 
@@ -64,8 +66,24 @@ def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.P
             for name, entry in old.tasks.items()
             if name not in done and entry.failure is not None and name not in dropped
         },
+        brief=_of_run(old.run, old.accepted.brief),
     )
-    return accepted, tuple(entry.task for name, entry in old.tasks.items() if name not in dropped)
+    return accepted, tuple(_carried(old.run, entry) for name, entry in old.tasks.items() if name not in dropped)
+
+
+def _carried(run: str, entry: TaskState) -> Task:
+    """A task with its texts where they are: beside the journal of the run that it comes from."""
+    outcome = entry.last.outcome if entry.attempts else None
+    said = outcome.answer if outcome is not None and entry.status is TaskStatus.DONE else entry.task.answer
+    return msgspec.structs.replace(
+        entry.task, prompt_ref=_of_run(run, entry.task.prompt_ref), answer=_of_run(run, said)
+    )
+
+
+def _of_run(run: str, ref: FileRef | None) -> FileRef | None:
+    if ref is None or ref.path.startswith("../"):
+        return ref
+    return msgspec.structs.replace(ref, path=f"../{run}/{ref.path}")
 
 
 def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[str], folder: Path) -> tuple[Task, ...]:
@@ -78,15 +96,17 @@ def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[st
 
 
 def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path) -> Task:
-    if not task.is_command:
-        agent, role = _agent_of(task, policy, agents)
-        task = msgspec.structs.replace(task, agent=agent, role=role)
+    if not task.is_command and not task.milestone:
+        agent, role, fallbacks = _agents_of(task, policy, agents)
+        task = msgspec.structs.replace(task, agent=agent, role=role, fallbacks=fallbacks)
+        own = role_of(policy, task)
+        if not own.writes and task.changes is Changes.REQUIRED:
+            task = msgspec.structs.replace(task, changes=Changes.ANY)
+        if own.timeout_s and task.timeout_s == Task(id="").timeout_s:
+            task = msgspec.structs.replace(task, timeout_s=own.timeout_s)
     prompt = task.prompt.encode()
     if len(prompt) > INLINE_PROMPT_BYTES:
-        place = Path("prompts") / f"{task.id}.txt"
-        (folder / place).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (folder / place).write_bytes(prompt)
-        ref = FileRef(path=str(place), size=len(prompt), sha256=sha256(prompt).hexdigest())
+        ref = _keep(folder, f"prompts/{task.id}.txt", prompt)
         task = msgspec.structs.replace(task, prompt="", prompt_ref=ref)
     if len(task.prose) > INLINE_PROMPT_BYTES:
         task = msgspec.structs.replace(task, prose=task.prose[: INLINE_PROMPT_BYTES // 4] + " …")
@@ -98,22 +118,35 @@ def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path
     return task
 
 
-def _agent_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> tuple[str, str]:
-    """The adapter and the role for a task: an adapter is named directly, a role is taken by the default one."""
+def _keep(folder: Path, name: str, data: bytes) -> FileRef:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / name).write_bytes(data)
+    return FileRef(path=name, size=len(data), sha256=sha256(data).hexdigest())
+
+
+def _agents_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> tuple[str, str, tuple[str, ...]]:
+    """The adapter and the role for a task, and who is asked when the adapter cannot be had.
+
+    An adapter is named directly; a role is taken by its seat in the team, or the phase's agent, or the default one.
+    """
     named, colon, rest = task.agent.partition(":")
     usable = sorted(name for name in agents if name != "command")
     if named in usable:
-        return task.agent, task.role or DEFAULT_ROLE
-    if named not in ROLES:
+        return task.agent, task.role or DEFAULT_ROLE, task.fallbacks
+    roles = {**ROLES, **policy.roles}
+    if named not in roles:
         raise InputError(
-            f"Task {task.id!r}: there is no role or agent {named!r}; roles: {', '.join(ROLES)}; "
+            f"Task {task.id!r}: there is no role or agent {named!r}; roles: {', '.join(roles)}; "
             f"agents: {', '.join(usable)}.",
             hint="A task can also be a command: run: instead of agent:.",
         )
-    if policy.default_agent not in usable:
-        raise InputError(
-            f"Task {task.id!r} wants the role {named!r}, and there is no agent {policy.default_agent!r} to take it; "
-            f"agents: {', '.join(usable)}.",
-            hint="Set agents.default in muster.toml, or name an agent in the task.",
-        )
-    return policy.default_agent + colon + rest, named
+    able = agents_for(policy, named, task.phase)
+    for agent in able:
+        if agent.partition(":")[0] not in usable:
+            raise InputError(
+                f"Task {task.id!r} wants the role {named!r}, and there is no agent {agent!r} to take it; "
+                f"agents: {', '.join(usable)}.",
+                hint="Set agents.default in muster.toml, or name an agent in the task.",
+            )
+    first, *others = (agent.partition(":")[0] + colon + rest if rest else agent for agent in able)
+    return first, named, tuple(others)
