@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import logging
@@ -14,12 +15,15 @@ import anyio
 import psutil
 import pytest
 
+from muster.model.plan import Changes, Plan, Task
 from muster.model.redaction import Redactor
 from muster.telemetry.registry import Registry
 from muster.telemetry.replay import Rebuild
 from muster.telemetry.session import TelemetrySession
 from muster.telemetry.sink import Sink
 from muster.testing.fake_clock import FakeClock
+from muster.wiring import drive, open_project, start_run
+from tests.integration.git_project import GitProject
 from tests.integration.metering import START, STORY, entries
 
 DAY = 86_400
@@ -162,6 +166,32 @@ async def test_three_sessions_leave_no_thread_and_no_file_open(tmp_path: Path, c
         clock.advance(1)
 
     assert len(lines(tmp_path / "2026-01-02.jsonl")) == 3
+
+
+@pytest.mark.anyio
+async def test_three_runs_driven_by_one_process_leave_no_thread_no_file_and_no_timer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = GitProject.create(tmp_path)
+    monkeypatch.setenv("HOME", str(project.home))
+    process, before = psutil.Process(), None
+
+    async with open_project(project.top, {"--gates": ("run.gates", "open")}) as kit:
+        for _ in range(4):
+            plan = Plan(slug="s", tasks=(Task(id="T1", run="true", changes=Changes.NONE),))
+            state = await drive(kit, await start_run(kit, plan), None)
+            gc.collect()
+            tasks = [task.name for task in anyio.get_running_tasks() if task.id != anyio.get_current_task().id]
+            sessions = [one for one in gc.get_objects() if isinstance(one, TelemetrySession)]
+            now = ({thread.name for thread in threading.enumerate()}, process.num_fds(), tasks)
+
+            assert state.state == "complete"
+            assert sessions == []
+            # The first run starts threads that others work in as well: the store's, anyio's.
+            assert before in (None, now)
+            before = now
+
+    assert len(lines(next((project.top / ".muster/state/metrics").iterdir()))) == 4
 
 
 def test_what_goes_wrong_is_told_once_and_raises_nothing(clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:

@@ -69,11 +69,14 @@ class TelemetrySession:
 
     def flush(self) -> None:
         """Write to the sink what changed since the last time."""
-        self._safely(self._sink.write, self.snapshot())
+        self._safely(self._write)
 
     def close(self) -> None:
         """Write for the last time; nothing is left open."""
         self.flush()
+
+    def _write(self) -> None:
+        self._sink.write(self.snapshot())
 
     def _safely(self, do: Callable[P, object], *args: P.args, **more: P.kwargs) -> None:
         try:
