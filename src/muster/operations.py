@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from muster.engine.journal import Journal, load
 from muster.engine.ownership import absorb, take
 from muster.model.errors import BusyError, ConflictError, InputError, NotFoundError, RefusedError
-from muster.model.events import CommandRefused, MainMergeStarted, MainUndone
+from muster.model.events import CommandRefused, DeadLetterAdded, MainMergeStarted, MainUndone, PlanAccepted
 from muster.model.evolve import fold
 from muster.model.messages import Message
 from muster.model.state import ENDED, RunState
 from muster.ports import Store
 from muster.process import is_alive, sweep_marker
-from muster.reports.views import left_alone
+from muster.reports.views import left_alone, letter_view
 from muster.wiring import Kit, drive, message, repository_of, resume_run
 from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
@@ -113,6 +114,22 @@ async def _await_taken(kit: Kit, sent: Message) -> None:
             return
         await kit.clock.sleep(0.025)
     raise BusyError(f"Run {sent.run} did not take the message within 5 s; it will when it can.")
+
+
+async def dead_letters(kit: Kit) -> list[dict[str, Any]]:
+    """The dead letters of all runs, oldest first, as `letter_view` shows them."""
+    heads = await kit.store.runs()
+    continued: dict[str, str] = {}
+    for head in heads:
+        for entry in await kit.store.read(head.run, limit=2):
+            if entry.type == PlanAccepted.type and isinstance(accepted := entry.event, PlanAccepted):
+                continued[accepted.continues] = head.run
+    found: list[dict[str, Any]] = []
+    for head in heads:
+        if (await kit.store.counts(head.run)).get(DeadLetterAdded.type):
+            state = await load(kit.store, head.run)
+            found += [letter_view(state, one, continued.get(state.run, "")) for one in state.dead.values()]
+    return sorted(found, key=lambda row: row["at"])
 
 
 async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:

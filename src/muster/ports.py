@@ -35,6 +35,7 @@ from muster.model.events import Event, GateAsked
 from muster.model.heartbeats import Heartbeat as Heartbeat
 from muster.model.messages import Message as Message
 from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.notifications import Notice as Notice
 
 T = TypeVar("T")
 
@@ -296,6 +297,19 @@ class Listener(Protocol):
 
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """Called for news that is not kept."""
+
+
+class NoticeSink(Protocol):
+    """Brings notifications to people; called from a thread of its own, one at a time."""
+
+    name: str
+
+    def tell(self, notice: Notice, at: datetime) -> None:
+        """Hand over one notification, within seconds.
+
+        Raises:
+            Exception: whatever went wrong; it is written down and never reaches the run.
+        """
 
 
 class Exporter(Protocol):

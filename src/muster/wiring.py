@@ -17,32 +17,34 @@ import anyio
 from muster import plugins
 from muster.clock import SystemClock
 from muster.config.load import find_project, load_settings
-from muster.config.policy import run_policy, with_models
+from muster.config.policy import notification_rules, run_policy, with_models
 from muster.config.profiles import choose_profile
 from muster.config.resolve import Resolved
 from muster.config.settings import AgentsSettings
 from muster.config.trust import TrustState, trust_state
 from muster.engine.actor import Actor
+from muster.engine.herald import Herald
 from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours
-from muster.engine.ownership import begin, resume
+from muster.engine.ownership import begin, requeue_all, resume
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
 from muster.model.budget import RUN
-from muster.model.errors import EnvironmentProblem, MusterError, RefusedError
+from muster.model.errors import MusterError, RefusedError
 from muster.model.ids import new_id
 from muster.model.messages import Message
 from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
-from muster.pipeline.compose import accept, carry_on, settle_tasks
+from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks
 from muster.pipeline.starter import command_for_tests
 from muster.ports import Agent, Approver, Binding, Clock, Destination, Exporter, Listener, Owner, Store, Workspace
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
 from muster.telemetry.handing import hand_over, parse_headers, resource_of
+from muster.telemetry.notices import NOTICES, notice_sinks
 from muster.telemetry.session import TelemetrySession
 from muster.workspaces.repository import Repository
 from muster.workspaces.workspace import GitWorkspace
@@ -156,7 +158,7 @@ async def start_run(kit: Kit, plan: Plan, team: str = "") -> Journal:
     start_tree = await workspace.tree_of(snapshot.commit)
     able = agents(kit.resolved.settings.agents)
     tasks = settle_tasks(plan.tasks, policy, able, kit.folder(run))
-    await _find_agents(tasks, able)
+    await find_agents(tasks, able)
     policy = await _with_history(kit, _for_agents(kit, policy, tasks, able))
     accepted = accept(plan, policy, snapshot, start_tree, kit.folder(run))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
@@ -173,9 +175,11 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
     able = agents(kit.resolved.settings.agents)
     settled = settle_tasks(tasks, policy, able, kit.folder(run))
-    await _find_agents(settled, able)
+    await find_agents(settled, able)
     accepted = replace(accepted, policy=await _with_history(kit, _for_agents(kit, policy, settled, able)))
-    return await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
+    journal = await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
+    await requeue_all(kit.store, kit.clock, kit.owner, old.run, is_alive, by=os.environ.get("USER") or "operator")
+    return journal
 
 
 async def _with_history(kit: Kit, policy: RunPolicy) -> RunPolicy:
@@ -197,7 +201,6 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
     """Drive an owned run until it ends, waits for a person or is interrupted; then let go of it."""
     async with _telemetry(kit, journal) as session:
         heard = (*listeners, session) if session is not None else tuple(listeners)
-        journal.listen(heard)
         return await _drive(kit, journal, approver, heard, session)
 
 
@@ -211,27 +214,32 @@ async def _drive(
     run = journal.state.run
     repository = await Repository.discover(kit.project)
     workspace = _workspace(kit, repository, run, journal.state.policy)
-    folder = kit.folder(run)
     settings = kit.resolved.settings.run
     seats = Seats(kit.clock, settings.host_parallel, settings.min_free_memory_mb * MIB)
     executor = LocalExecutor(agents(kit.resolved.settings.agents), kit.clock, seats)
-    actor = Actor(
-        journal,
-        kit.store,
-        workspace,
-        executor,
-        kit.clock,
-        folder=folder,
-        approver=approver,
-        listeners=listeners,
+    parts = (journal, kit.store, workspace, executor, kit.clock)
+    actor = Actor(*parts, folder=kit.folder(run), approver=approver, listeners=listeners)
+    notify = kit.resolved.settings.notify
+    sinks = notice_sinks(
+        kit.project / STATE / NOTICES if notify.jsonl else None,
+        bell=notify.bell,
+        webhook=notify.webhook,
+        allow_private=notify.webhook_allow_private,
     )
+    herald = Herald(kit.store, kit.clock, sinks, notification_rules(notify), journal.state, actor.mention)
+    journal.listen((*listeners, herald))
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_obey_signals, kit, actor, name="signals")
             if session is not None:
                 group.start_soon(session.keep, name="telemetry")
-            state = await actor.drive()
+            group.start_soon(herald.serve, name="notifications")
+            await actor.drive()
+            await herald.finish()
             group.cancel_scope.cancel()
+        with suppress(MusterError):
+            # The run is over; what could not be written any more was told all the same.
+            await journal.append()
     except BaseException as error:
         # What went wrong first is what is told, not what then fails for the same reason.
         with suppress(MusterError):
@@ -242,7 +250,7 @@ async def _drive(
     if session is not None and kit.exporters:
         await _hand_over(kit, journal)
     await _let_go(kit, journal)
-    return state
+    return journal.state
 
 
 @asynccontextmanager
@@ -336,24 +344,6 @@ def _for_agents(kit: Kit, policy: RunPolicy, tasks: Iterable[Task], able: Mappin
     """The policy with what is decided once for the agents of a plan: models, permissions, who can resume."""
     policy = with_models(policy, tasks, kit.resolved.settings.agents)
     return replace(policy, resumes=tuple(name for name, agent in able.items() if agent.capabilities.resume))
-
-
-async def _find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
-    """Make sure that the program of every agent in the plan is there, before anything starts."""
-
-    async def look(name: str) -> None:
-        found = await able[name].detect()
-        if not found.found:
-            missing[name] = found.hint
-
-    missing: dict[str, str] = {}
-    seats = {tuple(agent.partition(":")[0] for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
-    async with anyio.create_task_group() as group:
-        for name in {name for names in seats for name in names}:
-            group.start_soon(look, name)
-    # One that can take the seat is enough.
-    for name in sorted(names[0] for names in seats if all(name in missing for name in names)):
-        raise EnvironmentProblem(f"The agent {name!r} of this plan cannot be started here.", hint=missing[name])
 
 
 async def _obey_signals(kit: Kit, actor: Actor) -> None:

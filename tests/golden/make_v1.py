@@ -288,6 +288,14 @@ STORY: list[ev.Event] = [
         brief=FileRef(path="brief.md", size=20, sha256="f" * 64),
     ),
     ev.AttemptStarted(task="T1", attempt=9, base=commit(1), agent="codex:gpt@high", model="gpt", effort="high"),
+    ev.NotificationSent(
+        id="G3",
+        severity="warning",
+        kind="gate",
+        text="Merge into main?",
+        sinks=("jsonl",),
+        failed={"webhook": "example.org: HTTP 503."},
+    ),
 ]
 
 

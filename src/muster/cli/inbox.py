@@ -17,15 +17,23 @@ if TYPE_CHECKING:
 @click.command()
 @json_option
 def inbox(as_json: bool) -> None:
-    """List the questions that wait for a person, in all runs of this project."""
+    """List what waits for a person in all runs: questions, interrupted runs and tasks that were given up."""
     import anyio
 
-    gates = anyio.run(_inbox)
+    gates, interrupted, letters = anyio.run(_inbox)
     if as_json:
-        emit({"gates": gates})
+        emit({"gates": gates, "interrupted": interrupted, "dead_letters": letters})
         return
-    if not gates:
+    if not (gates or interrupted or letters):
         click.echo("Nothing waits for you.")
+    for run in interrupted:
+        click.echo(f"{run['run']}  interrupted  {run['age']}\n  {run['question']}")
+        click.echo(f"  muster continue {run['run']}   or   muster stop {run['run']}")
+    for letter in letters:
+        click.echo(f"{letter['id']}  dead-letter  {letter['age']}")
+        for line in letter["error"].splitlines()[:1]:
+            click.echo(f"  {line}")
+        click.echo(f"  muster dead requeue {letter['id']}   or   muster dead drop {letter['id']} -m WHY")
     for gate in gates:
         click.echo(f"{gate['id']}  {gate['boundary']}  {gate['age']}\n  {gate['question']}")
         for line in gate["detail"].splitlines()[:6]:
@@ -33,17 +41,43 @@ def inbox(as_json: bool) -> None:
         click.echo(f"  muster approve {gate['id']}   or   muster deny {gate['id']} -m WHY")
 
 
-async def _inbox() -> list[dict[str, Any]]:
+Rows = list[dict[str, Any]]
+
+
+async def _inbox() -> tuple[Rows, Rows, Rows]:
+    from muster.cli.output import ago
     from muster.model.errors import NotFoundError
+    from muster.operations import dead_letters
     from muster.wiring import open_project
 
     try:
         async with open_project(Path.cwd(), read_only=True) as kit:
-            return await _waiting(kit)
+            letters = [row for row in await dead_letters(kit) if row["status"] == "open"]
+            aged = [{**row, "age": ago(row["at"], kit.clock.now())} for row in letters]
+            return await _waiting(kit), await _interrupted(kit), aged
     except NotFoundError as error:
         if "git" in error.hint:
             raise
-        return []
+        return [], [], []
+
+
+async def _interrupted(kit: Kit) -> Rows:
+    """Runs whose owner is gone, each with the question that `muster continue` asks."""
+    from muster.cli.output import ago
+    from muster.engine.journal import load
+    from muster.model.state import ENDED
+    from muster.operations import is_driven
+    from muster.reports.views import recovery_question, status_of
+
+    found = []
+    for head in await kit.store.runs():
+        if head.state in ENDED or await is_driven(kit, head.run):
+            continue
+        state = await load(kit.store, head.run)
+        if status_of(state, False) == "interrupted":
+            question = recovery_question(state)
+            found.append({"run": state.run, "age": ago(state.last_at, kit.clock.now()), "question": question})
+    return found
 
 
 async def _waiting(kit: Kit) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
 
     from muster.cli.driving import drive_and_tell
     from muster.operations import deliver, is_driven, load_run, stop_run
-    from muster.reports.views import status_of
+    from muster.reports.views import recovery_question, status_of
     from muster.wiring import message, open_project, restart_run, resume_run
 
     async with open_project(Path.cwd(), flags) as kit:
@@ -75,14 +75,11 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
         else:
             status = status_of(state, await is_driven(kit, state.run))
             auto = kit.resolved.settings.reliability.auto_recover
-            if status == "interrupted" and not (yes or auto) and interactive and sys.stdin.isatty():
-                busy = sum(1 for name in state.busy if state.tasks[name].attempts)
-                tasks = f"{busy} task{'s' * (busy != 1)}"
-                question = f"Run {state.run} was interrupted at entry {state.seq}: {tasks} would restart. Resume?"
-                if not click.confirm(question, default=False):
-                    await stop_run(kit, state, task="", now=False, wait=True, source="interrupted-not-resumed")
-                    click.echo(f"Run {state.run} is cancelled; what its tasks had done is saved: muster salvage ls")
-                    return 7
+            asks = status == "interrupted" and not (yes or auto) and interactive and sys.stdin.isatty()
+            if asks and not click.confirm(recovery_question(state), default=False):
+                await stop_run(kit, state, task="", now=False, wait=True, source="interrupted-not-resumed")
+                click.echo(f"Run {state.run} is cancelled; what its tasks had done is saved: muster salvage ls")
+                return 7
             if output.for_people:
                 click.echo(f"Run {state.run} was {status}; going on after entry {state.seq}.")
             if budget := flags.get("--budget", ("", None))[1]:

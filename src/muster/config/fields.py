@@ -117,7 +117,7 @@ def _field(key: str, hint: Any, default: Any) -> Field:
     return Field(
         key=key,
         type=hint,
-        allowed=_allowed(base, meta),
+        allowed=extra.get("allowed") or _allowed(base, meta),
         default=default,
         help=meta.description,
         env=extra.get("env", "MUSTER_" + key.upper().replace(".", "_")) if settable else "",

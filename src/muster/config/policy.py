@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import time
 
 from muster.config.profiles import load_models
-from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, Settings
+from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, NotifySettings, Settings
 from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.errors import InputError
 from muster.model.heartbeats import Thresholds
+from muster.model.notifications import Rules, Severity
 from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy, agents_for
 from muster.model.profiles import ProfileChoice
@@ -67,6 +69,16 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
         run_hooks=settings.git.hooks,
         keep_raw=settings.run.keep_raw,
         budgets=budgets(settings.budget),
+    )
+
+
+def notification_rules(settings: NotifySettings) -> Rules:
+    """What the operator wants to be told, and when."""
+    quiet_from, _, quiet_to = settings.quiet_hours.partition("-")
+    return Rules(
+        least=Severity(settings.min_severity),
+        quiet_from=time.fromisoformat(quiet_from) if quiet_from else None,
+        quiet_to=time.fromisoformat(quiet_to) if quiet_to else None,
     )
 
 

@@ -157,6 +157,30 @@ class TelemetrySettings(StrictRecord, frozen=True):
     ] = False
 
 
+class NotifySettings(StrictRecord, frozen=True):
+    """Who is told when a run needs a person or goes wrong."""
+
+    min_severity: Annotated[
+        Literal["info", "warning", "error"], Meta(description="What is less urgent than this is not told.")
+    ] = "warning"
+    quiet_hours: Annotated[
+        str,
+        Meta(
+            pattern=r"^$|^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$",
+            description="Local time in which only errors are told, such as 22:00-07:00.",
+            extra={"allowed": "empty or two times such as 22:00-07:00"},
+        ),
+    ] = ""
+    jsonl: Annotated[bool, Meta(description="Write notifications to `.muster/state/notifications.jsonl`.")] = True
+    bell: Annotated[bool, Meta(description="Ring the bell of the terminal that drives the run.")] = False
+    webhook: Annotated[
+        str, Meta(description="Address that each notification is posted to as JSON; empty for none.", extra=TRUSTED)
+    ] = ""
+    webhook_allow_private: Annotated[
+        bool, Meta(description="Let the address be on this machine or in a private network.", extra=TRUSTED)
+    ] = False
+
+
 class BudgetSettings(StrictRecord, frozen=True):
     """How much may be spent; each is an amount of money, of tokens, or both: "5 usd, 200k tokens"."""
 
@@ -228,5 +252,6 @@ class Settings(StrictRecord, frozen=True):
     reliability: ReliabilitySettings = ReliabilitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     budget: BudgetSettings = BudgetSettings()
+    notify: NotifySettings = NotifySettings()
     agents: AgentsSettings = AgentsSettings()
     phases: PhasesSettings = PhasesSettings()

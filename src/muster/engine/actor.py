@@ -72,6 +72,11 @@ class Actor:
         """From now on whatever is stopped gets no grace."""
         self._executor.hurry()
 
+    def mention(self, event: ev.Event) -> None:
+        """Let the journal have something that the run need not act upon."""
+        self._journal.mention(event)
+        self._stir()
+
     def shut_down(self, reason: str) -> None:
         """Stop working and leave the run to be continued later."""
         self._shutdown = reason

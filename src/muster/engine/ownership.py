@@ -82,6 +82,17 @@ async def absorb(store: Store, clock: Clock, owner: Owner, run: str, is_alive: I
         await store.release(lease)
 
 
+async def requeue_all(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive, *, by: str) -> None:
+    """Write into an ended run that another one tries its dead letters again."""
+    lease = await take(store, clock, owner, run, is_alive)
+    try:
+        journal = Journal(store, clock, await load(store, run), lease)
+        still_open = [name for name, letter in journal.state.dead.items() if not letter.settled]
+        await journal.append(ev.DeadLetterRequeued(task=name, by=by) for name in still_open)
+    finally:
+        await store.release(lease)
+
+
 async def take(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive) -> Lease:
     """Become the owner of a run whose last owner let go, ran out of time, or is dead.
 

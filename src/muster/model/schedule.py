@@ -118,7 +118,7 @@ def why_not_reopen(state: RunState, name: str) -> str:
     if state.cancel is not None or state.stopping:
         return "the run is about to end"
     if state.stage is not Stage.EXECUTING:
-        return f"the run is not executing its tasks but {state.stage.value}"
+        return f"its tasks are over ({state.stage.value}): answer what the run asks, then a new run can try it again"
     gone_on = (Station.WAITING, Station.CLOSED)
     if any(state.tasks[follower].station not in gone_on for follower in state.dependents.get(name, ())):
         return "tasks that need it have gone on without it"

@@ -116,7 +116,7 @@ class ReviewFinished(Record, frozen=True):
 
 
 class NotificationSent(Record, frozen=True):
-    """People were told; ``id`` is the same for what is told only once."""
+    """People were told; ``id`` is the same for what is told only once, ``failed`` has a reason for each sink."""
 
     type: ClassVar[str] = "notification.sent"
     id: str
@@ -124,6 +124,7 @@ class NotificationSent(Record, frozen=True):
     kind: str
     text: str
     sinks: tuple[str, ...] = ()
+    failed: dict[str, str] = {}
 
 
 class ExportFailed(Record, frozen=True):

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
+import anyio
 import msgspec
 
 from muster.model import events as ev
 from muster.model.entries import MAX_ENTRY_BYTES, encode_event
-from muster.model.errors import InputError, JournalError
+from muster.model.errors import EnvironmentProblem, InputError, JournalError
 from muster.model.plan import Changes, FileRef, Plan, Task
 from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE, ROLES
 from muster.model.state import RunState, TaskState, TaskStatus
-from muster.ports import Snapshot
+from muster.ports import Agent, Snapshot
 
 # Room for the rest of the manifest in an entry of at most 64 KiB.
 INLINE_PROMPT_BYTES = 16 * 1024
@@ -93,6 +94,28 @@ def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[st
         InputError: a task names an agent that there is none of, or a manifest that is too large.
     """
     return tuple(_settle(task, policy, agents, folder) for task in tasks)
+
+
+async def find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
+    """Make sure that the program of every agent in the plan is there, before anything starts.
+
+    Raises:
+        EnvironmentProblem: one is not.
+    """
+
+    async def look(name: str) -> None:
+        found = await able[name].detect()
+        if not found.found:
+            missing[name] = found.hint
+
+    missing: dict[str, str] = {}
+    seats = {tuple(agent.partition(":")[0] for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
+    async with anyio.create_task_group() as group:
+        for name in {name for names in seats for name in names}:
+            group.start_soon(look, name)
+    # One that can take the seat is enough.
+    for name in sorted(names[0] for names in seats if all(name in missing for name in names)):
+        raise EnvironmentProblem(f"The agent {name!r} of this plan cannot be started here.", hint=missing[name])
 
 
 def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path) -> Task:

@@ -7,7 +7,7 @@ from typing import Any
 
 from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
-from muster.model.state import Gate, RunState, Station, TaskState, TaskStatus
+from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
 
 
@@ -24,6 +24,13 @@ def status_of(state: RunState, live: bool) -> str:
     if state.waiting_gates or state.main_blocked:
         return "waiting"
     return "parked" if state.released else "interrupted"
+
+
+def recovery_question(state: RunState) -> str:
+    """What to ask a person about a run whose owner is gone."""
+    busy = sum(1 for name in state.busy if state.tasks[name].attempts)
+    tasks = f"{busy} task{'s' * (busy != 1)}"
+    return f"Run {state.run} was interrupted at entry {state.seq}: {tasks} would restart. Resume?"
 
 
 def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
@@ -141,6 +148,28 @@ def tokens_of(attempt: Attempt) -> dict[str, int]:
     usage = attempt.outcome.usage if attempt.outcome is not None else Usage()
     kinds = ("input", "cache_read", "cache_write", "output", "reasoning")
     return {kind: getattr(usage, kind) for kind in kinds}
+
+
+def letter_view(state: RunState, letter: DeadLetter, continued: str = "") -> dict[str, Any]:
+    """A task that was given up; ``continued`` is the run that goes on with all that its run left open."""
+    added = letter.added
+    status = letter.settled or ("requeued" if continued else "open")
+    return {
+        "id": f"{state.run}/{added.task}",
+        "run": state.run,
+        "task": added.task,
+        "status": status,
+        "reason": added.reason,
+        "attempts": added.attempts,
+        "error": added.failure.message if added.failure is not None else "",
+        "cause": added.failure.cause.value if added.failure is not None else "",
+        "salvage": added.salvage,
+        "at": letter.at,
+        "by": letter.by,
+        "why": letter.why,
+        "continued": continued,
+        "ended": state.ended,
+    }
 
 
 def gate_view(state: RunState, gate: Gate) -> dict[str, Any]:

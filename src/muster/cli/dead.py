@@ -1,0 +1,173 @@
+"""``muster dead``: tasks that were given up, and what becomes of them."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from muster.cli.output import emit, json_option
+
+_LETTER = "LETTER is RUN/TASK as `muster dead ls` prints it, or a TASK that only one open letter has."
+
+
+@click.group()
+def dead() -> None:
+    """List, show, requeue and drop dead letters: tasks that were given up."""
+
+
+@dead.command("ls")
+@click.option("-a", "--all", "everything", is_flag=True, help="Also those that were requeued or dropped.")
+@json_option
+def ls(everything: bool, as_json: bool) -> None:
+    """List the tasks that were given up, of all runs of this project."""
+    import anyio
+
+    rows = [row for row in anyio.run(_letters) if everything or row["status"] == "open"]
+    if as_json:
+        emit({"dead_letters": rows})
+        return
+    if not rows:
+        click.echo("No dead letters.")
+        return
+    from muster.cli.output import table
+
+    columns = ["LETTER", "STATUS", "REASON", "ATTEMPTS", "AGE", "LAST ERROR"]
+    table(columns, [(r["id"], r["status"], r["reason"], str(r["attempts"]), r["age"], _first(r)) for r in rows])
+
+
+@dead.command("show", epilog=_LETTER)
+@click.argument("letter")
+@json_option
+def show(letter: str, as_json: bool) -> None:
+    """Show a dead letter with all its attempts."""
+    import anyio
+
+    row, task = anyio.run(_show, letter)
+    if as_json:
+        emit({**row, "task": task})
+        return
+    click.echo(f"{row['id']}  {row['status']}  given up {row['age']} ({row['reason']})")
+    for attempt in task["attempts"]:
+        error = (attempt["error"].strip().splitlines() or ["ended without an error"])[0]
+        click.echo(f"  attempt {attempt['attempt']}: {attempt['cause'] or attempt['ending']}: {error}")
+    if row["salvage"]:
+        click.echo(f"  its work is saved as {row['salvage']}")
+    click.echo(f"  muster dead requeue {row['id']}   or   muster dead drop {row['id']} -m WHY")
+
+
+@dead.command("requeue", epilog=_LETTER)
+@click.argument("letter")
+@click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
+@click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
+@click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
+@json_option
+@click.pass_context
+def requeue(ctx: click.Context, letter: str, go: bool, no_input: bool, quiet: bool, as_json: bool) -> None:
+    """Try a given-up task again; it is told what went wrong before.
+
+    In a run that goes on it gets one more attempt. One that has ended is gone
+    on with as `muster continue` does, in a new run.
+    """
+    import anyio
+
+    from muster.cli.driving import Output
+    from muster.cli.resume import go_on
+
+    row = anyio.run(_requeue, letter)
+    if row["ended"] or (go and not row["driven"]):
+        output = Output(as_json=as_json, as_jsonl=False, quiet=quiet)
+        ctx.exit(anyio.run(go_on, row["run"], True, not no_input, {}, output))
+    if as_json:
+        emit({"id": row["id"], "run": row["run"], "driven": row["driven"]})
+    elif not quiet:
+        click.echo(f"{row['id']} gets one more attempt.")
+        if not row["driven"]:
+            click.echo(f"next: muster continue {row['run']}")
+
+
+@dead.command("drop", epilog=_LETTER)
+@click.argument("letter")
+@click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
+@json_option
+def drop(letter: str, why: str, as_json: bool) -> None:
+    """Put a given-up task aside for good; its saved work stays, and `muster continue` leaves it out."""
+    import anyio
+
+    row = anyio.run(_drop, letter, why)
+    if as_json:
+        emit({"id": row["id"], "status": "dropped"})
+    else:
+        click.echo(f"{row['id']} is dropped.")
+
+
+async def _letters() -> list[dict[str, Any]]:
+    from muster.cli.output import ago
+    from muster.model.errors import NotFoundError
+    from muster.operations import dead_letters
+    from muster.wiring import open_project
+
+    try:
+        async with open_project(Path.cwd(), read_only=True) as kit:
+            return [{**row, "age": ago(row["at"], kit.clock.now())} for row in await dead_letters(kit)]
+    except NotFoundError as error:
+        if "git" in error.hint:
+            raise
+        return []
+
+
+async def _show(wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    from muster.cli.output import ago
+    from muster.operations import dead_letters, load_run
+    from muster.reports.views import task_view
+    from muster.wiring import open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        row = _pick(wanted, await dead_letters(kit), only_open=False)
+        row["age"] = ago(row["at"], kit.clock.now())
+        state = await load_run(kit, row["run"])
+        return row, task_view(state.tasks[row["task"]])
+
+
+async def _requeue(wanted: str) -> dict[str, Any]:
+    from muster.operations import dead_letters, deliver, is_driven
+    from muster.wiring import message, open_project
+
+    async with open_project(Path.cwd()) as kit:
+        row = _pick(wanted, await dead_letters(kit))
+        if not row["ended"]:
+            await deliver(kit, message(kit, row["run"], "requeue", task=row["task"], by=getpass.getuser()))
+        return {**row, "driven": await is_driven(kit, row["run"])}
+
+
+async def _drop(wanted: str, why: str) -> dict[str, Any]:
+    from muster.operations import dead_letters, deliver
+    from muster.wiring import message, open_project
+
+    async with open_project(Path.cwd()) as kit:
+        row = _pick(wanted, await dead_letters(kit))
+        await deliver(kit, message(kit, row["run"], "drop", task=row["task"], by=getpass.getuser(), why=why))
+        return row
+
+
+def _pick(wanted: str, rows: list[dict[str, Any]], *, only_open: bool = True) -> dict[str, Any]:
+    from muster.model.errors import ConflictError, NotFoundError
+
+    run, _, task = wanted.rpartition("/")
+    found = [row for row in rows if row["task"] == task and (row["run"].startswith(run) or row["run"].endswith(run))]
+    still_open = [row for row in found if row["status"] == "open"]
+    found = still_open if len(found) > 1 and still_open else found
+    if len(found) != 1:
+        what = "means several dead letters" if found else "means no dead letter"
+        raise NotFoundError(f"{wanted!r} {what}.", hint="muster dead ls --all lists them.")
+    if only_open and found[0]["status"] != "open":
+        by = f" by {found[0]['by']}" if found[0]["by"] else ""
+        raise ConflictError(f"{found[0]['id']} is {found[0]['status']}{by} already.", hint="muster dead ls --all")
+    return found[0]
+
+
+def _first(row: dict[str, Any]) -> str:
+    error: str = row["error"]
+    return (error.strip().splitlines() or [""])[0][:80]
