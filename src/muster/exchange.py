@@ -186,13 +186,14 @@ class Capabilities(Record, frozen=True):
 
 
 class Detected(Record, frozen=True):
-    """Whether an agent can be used here; ``auth`` is ok, missing or unknown."""
+    """Whether an agent can be used here; ``auth`` is ok, missing or unknown, ``fix`` the command that mends it."""
 
     found: bool
     path: str = ""
     version: str = ""
     auth: str = "unknown"
     hint: str = ""
+    fix: str = ""
 
 
 class Launch(Record, frozen=True):

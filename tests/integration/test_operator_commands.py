@@ -189,11 +189,29 @@ def test_doctor_says_that_commands_work_without_an_agent_and_which_to_install(
     assert "Command tasks work without one" in message
     assert all(name in message for name in ("claude", "codex", "gemini"))
     assert fix.startswith("npm install")
-    (programs / "codex").write_text("#!/bin/sh\n")
-    (programs / "codex").chmod(0o755)
-    assert [found[:2] for found in findings(muster("doctor", "--json")[1], "agents")] == [
-        ("ok", f"codex at {programs / 'codex'}")
-    ]
+
+
+def test_doctor_names_each_agents_state_and_the_one_command_that_mends_it(
+    project: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "git").symlink_to(str(shutil.which("git")))
+    monkeypatch.setenv("PATH", str(programs))
+    for name, login in (("claude", "false"), ("codex", "true")):
+        says = f'[ "$1" = --version ] && echo 1.2.3 && exit\n[ "$1" = login ]; echo \'{{"loggedIn": {login}}}\''
+        (programs / name).write_text(f"#!/bin/sh\n{says}\n")
+        (programs / name).chmod(0o755)
+
+    told = {
+        message.split()[0]: (level, message, fix)
+        for level, message, fix in findings(muster("doctor", "--json")[1], "agents")
+    }
+
+    assert told["claude"] == ("warn", f"claude 1.2.3 at {programs}/claude, not logged in", "claude auth login")
+    assert told["codex"] == ("ok", f"codex 1.2.3 at {programs}/codex, logged in", "")
+    assert told["pi"][0] == "ok"
+    assert told["pi"][2].startswith("npm install")
 
 
 def no_commit(project: Path) -> None:

@@ -92,7 +92,8 @@ async def detect(
     """
     path = shutil.which(argv[0])
     if path is None:
-        return Detected(found=False, hint=f"{argv[0]!r} is not installed, or not on PATH; install it with `{install}`.")
+        hint = f"{argv[0]!r} is not installed, or not on PATH; install it with `{install}`."
+        return Detected(found=False, hint=hint, fix=install)
     place = str(Path(path).absolute())  # noqa: ASYNC240 - looks at no file
     answers: dict[str, Completed | None] = {}
 
@@ -107,5 +108,6 @@ async def detect(
     found = _VERSION.search(version.stdout.decode("utf-8", "replace")) if version else None
     known = logged_in(asked) if asked else None
     auth = "ok" if known is True else "missing" if known is False else "unknown"
-    hint = f"Log in with `{login}`." if auth == "missing" else ""
-    return Detected(found=True, path=path, version=found.group() if found else "", auth=auth, hint=hint)
+    fix = login if auth == "missing" else ""
+    hint = f"Log in with `{fix}`." if fix else ""
+    return Detected(found=True, path=path, version=found.group() if found else "", auth=auth, hint=hint, fix=fix)

@@ -1,4 +1,4 @@
-"""``muster agent``: which coding agents can be used here."""
+"""``muster agent``: which coding agents can be used here, and whether they keep what is expected of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option
+from muster.cli.output import emit, json_option, style
 
 if TYPE_CHECKING:
-    from muster.ports import Agent
+    from muster.config.settings import AgentsSettings
+    from muster.ports import Capabilities, Detected
+    from muster.testing.conformance import Check
 
 
 @click.group()
@@ -39,47 +41,88 @@ def ls(as_json: bool) -> None:
     )
 
 
-async def _rows() -> list[dict[str, Any]]:
-    import os
+@agent.command("test")
+@click.argument("name")
+@click.option("--model", default="", help="The model, as the agent's program calls it; its own choice by default.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(1), default=180.0, show_default=True, help="Seconds each."
+)
+@json_option
+@click.pass_context
+def test(ctx: click.Context, name: str, model: str, timeout_s: float, as_json: bool) -> None:
+    """Try whether NAME keeps what Muster expects of an agent, in repositories of its own.
 
+    A real agent is asked some eight times for something short, with your own
+    login, and that costs what it costs. The exit code is 1 when a check failed.
+    """
     import anyio
+
+    checks = anyio.run(_test, name, model, timeout_s, as_json)
+    ctx.exit(any(check.result == "failed" for check in checks))
+
+
+async def _test(name: str, model: str, timeout_s: float, as_json: bool) -> tuple[Check, ...]:
+    from muster.clock import SystemClock
+    from muster.model.errors import EnvironmentProblem, NotFoundError
+    from muster.testing.conformance import Conformance
+    from muster.wiring import agents
+
+    able = agents(_settings())
+    if name not in able or name == "command":
+        known = ", ".join(sorted(set(able) - {"command"}))
+        raise NotFoundError(f"There is no agent {name!r}; known: {known}.", hint="muster agent ls")
+    found = await able[name].detect()
+    if not found.found:
+        raise EnvironmentProblem(f"The agent {name!r} cannot be started here.", hint=found.hint)
+
+    def tell(check: Check) -> None:
+        if not as_json:
+            colour = {"ok": "green", "failed": "red"}.get(check.result, "yellow")
+            word = style(f"{check.result:<8}", fg=colour)
+            click.echo(f"{check.name:<12} {word} {check.seconds:6.1f} s  {check.detail}")
+
+    checks = await Conformance(able[name], SystemClock(), model=model, timeout_s=timeout_s).examine(tell)
+    if as_json:
+        emit({"agent": name, "version": found.version, "checks": checks})
+    return checks
+
+
+def _settings() -> AgentsSettings:
+    """The settings of agents here, in a project or outside of any."""
+    import os
 
     from muster.config.load import find_project, load_settings
     from muster.model.errors import NotFoundError
-    from muster.wiring import agents
 
     try:
         project = find_project(Path.cwd())
     except NotFoundError:
         project = None
-    settings = load_settings(project, environ=os.environ).settings
-    rows: dict[str, dict[str, Any]] = {}
+    return load_settings(project, environ=os.environ).settings.agents
 
-    async def look(name: str, one: Agent) -> None:
-        found = await one.detect()
-        able = one.capabilities
-        rows[name] = {
-            "name": name,
-            "found": found.found,
-            "path": found.path,
-            "version": found.version,
-            "auth": found.auth,
-            "capabilities": [
-                word
-                for word, can in {
-                    "resume": able.resume,
-                    "preassigned session": able.preassigned_session,
-                    "steer": able.steer,
-                    "interrupt": able.interrupt,
-                    "cost": able.reports_cost,
-                }.items()
-                if can
-            ],
-            "permissions": able.permissions,
-            "hint": found.hint,
-        }
 
-    async with anyio.create_task_group() as group:
-        for name, one in agents(settings.agents).items():
-            group.start_soon(look, name, one)
-    return [rows[name] for name in sorted(rows)]
+async def _rows() -> list[dict[str, Any]]:
+    from muster.pipeline.compose import detect_agents
+    from muster.wiring import agents
+
+    able = agents(_settings())
+    return [_row(name, able[name].capabilities, found) for name, found in (await detect_agents(able)).items()]
+
+
+def _row(name: str, able: Capabilities, found: Detected) -> dict[str, Any]:
+    words = {
+        "resume": able.resume,
+        "preassigned session": able.preassigned_session,
+        "interrupt": able.interrupt,
+        "cost": able.reports_cost,
+    }
+    return {
+        "name": name,
+        "found": found.found,
+        "path": found.path,
+        "version": found.version,
+        "auth": found.auth,
+        "capabilities": [word for word, can in words.items() if can],
+        "permissions": able.permissions,
+        "hint": found.hint,
+    }

@@ -24,14 +24,8 @@ MIN_OPEN_FILES = 256
 MIN_DISK_MB = 100
 LOW_DISK_MB = 1024
 
-# Program → how to get it; the first three are the ones to begin with.
-AGENTS = {
-    "claude": "npm install -g @anthropic-ai/claude-code",
-    "codex": "npm install -g @openai/codex",
-    "gemini": "npm install -g @google/gemini-cli",
-    "opencode": "npm install -g opencode-ai",
-    "pi": "npm install -g @earendil-works/pi-coding-agent",
-}
+# The first three are the ones to begin with.
+AGENTS = ("claude", "codex", "gemini", "opencode", "pi")
 
 
 def examine(cwd: Path) -> list[Finding]:
@@ -157,20 +151,29 @@ def _settings(project: Path | None) -> Iterator[Finding]:
 
 
 def _agents(project: Path | None) -> Iterator[Finding]:
-    found = {name: path for name in AGENTS if (path := shutil.which(name))}
-    for name, path in found.items():
-        yield _finding("agents", Level.OK, f"{name} at {path}")
-    named = load_settings(project, environ=os.environ).settings.agents.named
-    for name, agent in named.items():
-        if agent.command and not shutil.which(agent.command[0]):
-            message = f"{name}: its program {agent.command[0]!r} is not on PATH."
-            yield _finding("agents", Level.WARN, message, f"muster config show agents.{name}")
-    if not found:
-        three = ", ".join(list(AGENTS)[:3])
+    import anyio
+
+    from muster.pipeline.compose import detect_agents
+    from muster.wiring import agents
+
+    settings = load_settings(project, environ=os.environ).settings.agents
+    able = {name: one for name, one in agents(settings).items() if name in (*AGENTS, *settings.named)}
+    states = anyio.run(detect_agents, able)
+    if not any(one.found for one in states.values()):
+        three = ", ".join(AGENTS[:3])
         message = (
             f"No coding agent is installed. Command tasks work without one; to begin with, install one of {three}."
         )
-        yield _finding("agents", Level.WARN, message, AGENTS["claude"])
+        yield _finding("agents", Level.WARN, message, states[AGENTS[0]].fix)
+    for name, one in states.items():
+        if one.found:
+            login = {"ok": "logged in", "missing": "not logged in"}.get(one.auth, "login not known")
+            level = Level.WARN if one.auth == "missing" else Level.OK
+            yield _finding("agents", level, f"{name} {one.version or '(no version)'} at {one.path}, {login}", one.fix)
+        elif name in settings.named:
+            yield _finding("agents", Level.WARN, f"{name}: {one.hint}", f"muster config show agents.{name}")
+        elif any(other.found for other in states.values()):
+            yield _finding("agents", Level.OK, f"{name} is not installed", one.fix)
 
 
 def _finding(check: str, level: Level, message: str, fix: str = "") -> Finding:

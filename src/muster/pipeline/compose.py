@@ -16,7 +16,7 @@ from muster.model.plan import Changes, FileRef, Plan, Task
 from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE, ROLES
 from muster.model.state import RunState, TaskState, TaskStatus
-from muster.ports import Agent, Snapshot
+from muster.ports import Agent, Detected, Snapshot
 
 # Room for the rest of the manifest in an entry of at most 64 KiB.
 INLINE_PROMPT_BYTES = 16 * 1024
@@ -96,26 +96,31 @@ def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[st
     return tuple(_settle(task, policy, agents, folder) for task in tasks)
 
 
-async def find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
-    """Make sure that the program of every agent in the plan is there, before anything starts.
-
-    Raises:
-        EnvironmentProblem: one is not.
-    """
+async def detect_agents(able: Mapping[str, Agent]) -> dict[str, Detected]:
+    """Ask all these agents at once whether they can be used here; sorted by name."""
 
     async def look(name: str) -> None:
-        found = await able[name].detect()
-        if not found.found:
-            missing[name] = found.hint
+        detected[name] = await able[name].detect()
 
-    missing: dict[str, str] = {}
-    seats = {tuple(agent.partition(":")[0] for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
+    detected: dict[str, Detected] = {}
     async with anyio.create_task_group() as group:
-        for name in {name for names in seats for name in names}:
+        for name in able:
             group.start_soon(look, name)
+    return dict(sorted(detected.items()))
+
+
+async def find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
+    """Make sure that for each seat in a plan some agent's program is there, before anything starts.
+
+    Raises:
+        EnvironmentProblem: none of the agents of a task can be started here.
+    """
+    seats = {tuple(agent.partition(":")[0] for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
+    detected = await detect_agents({name: able[name] for names in seats for name in names})
     # One that can take the seat is enough.
-    for name in sorted(names[0] for names in seats if all(name in missing for name in names)):
-        raise EnvironmentProblem(f"The agent {name!r} of this plan cannot be started here.", hint=missing[name])
+    for name in sorted(names[0] for names in seats if not any(detected[name].found for name in names)):
+        message = f"The agent {name!r} of this plan cannot be started here."
+        raise EnvironmentProblem(message, hint=detected[name].hint)
 
 
 def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path) -> Task:
