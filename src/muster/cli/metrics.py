@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,7 @@ import click
 from muster.cli.output import emit
 
 if TYPE_CHECKING:
-    from muster.model.entries import Entry
     from muster.model.metric_snapshot import Family, MetricsSnapshot
-    from muster.wiring import Kit
 
 WATCH_EVERY_S = 2.0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -57,22 +54,17 @@ async def _serve(pattern: str, wanted: str | None, port: int) -> None:
     from muster.model.redaction import Redactor, secret_values
     from muster.operations import find_run
     from muster.telemetry.prometheus_text import render
-    from muster.telemetry.replay import Replay
+    from muster.telemetry.replay import Replay, beginning
     from muster.telemetry.scrape import serve
     from muster.wiring import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted) if wanted else None
-        replay, pos = Replay(await _started(kit, run)), 0
+        replay = Replay(await beginning(kit.store, kit.clock, run))
         redact = Redactor(secret_values(os.environ))
 
         async def read() -> str:
-            nonlocal pos
-            async for entry in _entries(kit, pos, run):
-                if entry.pos > pos:
-                    # Nothing is awaited between here and the next entry, so that two readers count none twice.
-                    replay.take_in(entry)
-                    pos = entry.pos
+            await replay.catch_up(kit.store, run)
             return render(disclosed(_matching(replay.snapshot(), pattern), redact))
 
         await serve(port, read, click.echo)
@@ -80,19 +72,15 @@ async def _serve(pattern: str, wanted: str | None, port: int) -> None:
 
 async def _show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:
     from muster.operations import find_run
-    from muster.telemetry.replay import Replay
+    from muster.telemetry.replay import Replay, beginning
     from muster.wiring import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted) if wanted else None
-        replay, pos, printed = Replay(await _started(kit, run)), 0, False
+        replay, printed = Replay(await beginning(kit.store, kit.clock, run)), False
         while True:
-            before = pos
-            async for entry in _entries(kit, pos, run):
-                replay.take_in(entry)
-                pos = entry.pos
-            if not printed or pos != before:
-                if printed or watch:
+            if await replay.catch_up(kit.store, run) or not printed:
+                if watch:
                     click.clear()
                 _print(_matching(replay.snapshot(), pattern), form)
                 printed = True
@@ -113,30 +101,15 @@ async def _rebuild() -> str:
     import os
 
     from muster.model.redaction import Redactor, secret_values
-    from muster.telemetry.replay import Rebuild
+    from muster.telemetry.replay import Rebuild, beginning
     from muster.wiring import METRICS, open_project
 
     async with open_project(Path.cwd()) as kit:
         redact = Redactor(secret_values(os.environ))
-        anew = Rebuild(await _started(kit, None), kit.project / METRICS, redact)
-        async for entry in _entries(kit, 0, None):
-            anew.take_in(entry)
+        anew = Rebuild(await beginning(kit.store, kit.clock), kit.project / METRICS, redact)
+        count = await anew.catch_up(kit.store)
         anew.finish()
-    return f"{METRICS} was written anew from {anew.entries} entries."
-
-
-async def _started(kit: Kit, run: str | None) -> Any:
-    """When the first entry was written."""
-    return min((head.first_at for head in await kit.store.runs() if run in (None, head.run)), default=kit.clock.now())
-
-
-async def _entries(kit: Kit, pos: int, run: str | None) -> AsyncIterator[Entry]:
-    """All entries after a position, a page at a time."""
-    while page := await kit.store.read_all(pos):
-        for entry in page:
-            if run in (None, entry.run):
-                yield entry
-        pos = page[-1].pos
+    return f"{METRICS} was written anew from {count} entries."
 
 
 def _matching(snapshot: MetricsSnapshot, pattern: str) -> MetricsSnapshot:

@@ -16,7 +16,7 @@ from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState, replace
 from muster.ports import Clock, Exporter, Store
 from muster.telemetry.composite import CompositeExporter
-from muster.telemetry.replay import Replay
+from muster.telemetry.replay import Replay, beginning
 from muster.telemetry.spans import spans_of
 
 
@@ -38,24 +38,14 @@ async def hand_over(
     composite = CompositeExporter(exporters, clock.monotonic, failures.append, redact)
     try:
         resource = resource_of(project)
-        composite.export(replace((await replayed(store, clock)).snapshot(), resource=resource))
+        replay = Replay(await beginning(store, clock))
+        await replay.catch_up(store)
+        composite.export(replace(replay.snapshot(), resource=resource))
         if state.ended:
             composite.export_spans(spans_of(await store.read(state.run), redact), resource)
     finally:
         await anyio.to_thread.run_sync(composite.close)
     return tuple(failures)
-
-
-async def replayed(store: Store, clock: Clock) -> Replay:
-    """The metrics of everything that a store holds."""
-    replay: Replay | None = None
-    after = 0
-    while entries := await store.read_all(after):
-        replay = replay or Replay(entries[0].at)
-        for entry in entries:
-            replay.take_in(entry)
-        after = entries[-1].pos
-    return replay or Replay(clock.now())
 
 
 def resource_of(project: Path) -> dict[str, str]:

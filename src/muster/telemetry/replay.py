@@ -9,6 +9,7 @@ from pathlib import Path
 from muster.model.entries import Entry
 from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.redaction import Redactor
+from muster.ports import Clock, Store
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.meter import Meter
 from muster.telemetry.registry import Registry
@@ -22,9 +23,9 @@ class Replay:
     """Folds entries into metrics of its own, whose clock stands at the newest entry."""
 
     def __init__(self, started: datetime) -> None:
-        self._at = started
-        self.registry = Registry(self, SERVICE)
-        self._meter = Meter(Catalogue(self.registry))
+        self._at, self._pos = started, 0
+        self._registry = Registry(self, SERVICE)
+        self._meter = Meter(Catalogue(self._registry))
 
     def now(self) -> datetime:
         """The time of the newest entry."""
@@ -42,34 +43,50 @@ class Replay:
         self._at = max(self._at, entry.at)
         self._meter.on_entry(entry, entry.event)
 
+    async def catch_up(self, store: Store, run: str | None = None) -> int:
+        """Fold what a store has got since the last time, of one run or of all; returns how many entries it was."""
+        count = 0
+        while page := await store.read_all(self._pos):
+            # Nothing is awaited until the page is done, and whoever else reads meanwhile counts no entry twice.
+            for entry in page:
+                if entry.pos > self._pos and run in (None, entry.run):
+                    self.take_in(entry)
+                    count += 1
+                self._pos = max(self._pos, entry.pos)
+        return count
+
     def snapshot(self) -> MetricsSnapshot:
         """What the metrics were after the newest entry."""
-        return self.registry.snapshot()
+        return self._registry.snapshot()
 
 
-class Rebuild:
-    """Writes the files of the sink anew from all entries of a journal; the old ones go when `finish` is called."""
+class Rebuild(Replay):
+    """Writes the files of the sink anew while it folds; the old ones go when `finish` is called."""
 
     def __init__(self, started: datetime, folder: Path, redact: Redactor) -> None:
+        super().__init__(started)
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._fresh = folder, tempfile.TemporaryDirectory(dir=folder, prefix=".rebuild-")
         self._sink = Sink(Path(self._fresh.name), redact)
-        self._replay, self._written = Replay(started), started
-        self.entries = 0
+        self._written = started
 
     def take_in(self, entry: Entry) -> None:
         """Fold one more entry; writes a line for each minute in which there was one."""
         if (entry.at - self._written).total_seconds() >= FLUSH_EVERY_S:
-            self._sink.write(self._replay.snapshot())
+            self._sink.write(self.snapshot())
             self._written = entry.at
-        self._replay.take_in(entry)
-        self.entries += 1
+        super().take_in(entry)
 
     def finish(self) -> None:
         """Write the last line and put the new files in the place of the old ones."""
         with self._fresh as fresh:
-            self._sink.write(self._replay.snapshot())
+            self._sink.write(self.snapshot())
             for old in self._folder.glob("*.jsonl*"):
                 old.unlink()
             for new in Path(fresh).iterdir():
                 new.rename(self._folder / new.name)
+
+
+async def beginning(store: Store, clock: Clock, run: str | None = None) -> datetime:
+    """When a run began, or the first of all; now, if there is none."""
+    return min((head.first_at for head in await store.runs() if run in (None, head.run)), default=clock.now())
