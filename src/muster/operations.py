@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
+
+import anyio
 
 from muster.engine.journal import Journal, load
 from muster.engine.ownership import absorb, take
-from muster.model.errors import BusyError, ConflictError, InputError, NotFoundError, RefusedError
+from muster.model.errors import (
+    BusyError,
+    ConflictError,
+    InputError,
+    JournalError,
+    MusterError,
+    NotFoundError,
+    RefusedError,
+)
 from muster.model.events import CommandRefused, DeadLetterAdded, MainMergeStarted, MainUndone, PlanAccepted
 from muster.model.evolve import fold
 from muster.model.messages import Message
+from muster.model.record import Record
+from muster.model.recovery import cut_after, is_interrupted
 from muster.model.state import ENDED, RunState
 from muster.ports import Store
-from muster.process import is_alive, sweep_marker
+from muster.process import is_alive, list_marked, sweep_marker
 from muster.reports.views import left_alone, letter_view
 from muster.wiring import Kit, drive, message, repository_of, resume_run
 from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
+
+STOP_POLL_S = 0.02
+TAKE_POLL_S = 0.01
+TAKE_TIMEOUT_S = 5.0
 
 
 async def find_run(store: Store, wanted: str) -> str:
@@ -64,9 +81,7 @@ async def deliver(kit: Kit, sent: Message) -> RunState:
         BusyError: the owner did not take it in time.
     """
     await kit.store.post(sent)
-    if await is_driven(kit, sent.run):
-        await _await_taken(kit, sent)
-    else:
+    if not (await is_driven(kit, sent.run) and await _await_taken(kit, sent)):
         await absorb(kit.store, kit.clock, kit.owner, sent.run, is_alive)
     entries = await kit.store.read(sent.run)
     for entry in reversed(entries):
@@ -76,44 +91,149 @@ async def deliver(kit: Kit, sent: Message) -> RunState:
     return fold(sent.run, entries)
 
 
-async def stop_run(kit: Kit, state: RunState, *, task: str, now: bool, wait: bool, source: str = "stop-command") -> str:
-    """Stop a run or a task of it, also one whose owner is gone: ``cancelled``, ``accepted`` or ``already-terminal``.
+class Stopped(Record, frozen=True):
+    """What became of a stop: cancelled, accepted, already-terminal or partial, and then what is ``left``."""
+
+    result: str
+    affects: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+
+
+async def stop_run(
+    kit: Kit,
+    state: RunState,
+    *,
+    task: str = "",
+    now: bool = False,
+    wait: bool = True,
+    source: str = "stop-command",
+    told: Callable[[], None] = lambda: None,
+) -> Stopped:
+    """Stop a run or a task of it; ``told`` is called when the request is on record, before anything is waited for.
+
+    A run whose owner is gone, or dies meanwhile, is stopped right here.
 
     Raises:
         NotFoundError: the run has no such task.
+        BusyError: the owner does not answer; the message says what helps.
     """
     if task and task not in state.tasks:
         raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
-    if state.ended or (task in state.tasks and state.tasks[task].status.closed):
-        return "already-terminal"
+    if _stopped(state, task):
+        return Stopped(result="already-terminal")
+    affects = (task,) if task else tuple(name for name in state.busy if not state.tasks[name].status.closed)
     sent = message(kit, state.run, "stop", task=task, now="1" if now else "", source=source)
-    if not await is_driven(kit, state.run):
+    if task or await is_driven(kit, state.run):
+        state = await deliver(kit, sent)
+    else:
+        await kit.store.post(sent)
+    told()
+    while wait and not _stopped(state, task) and await is_driven(kit, state.run):
+        await kit.clock.sleep(STOP_POLL_S)
+        state = fold(state.run, await kit.store.read(state.run, after_seq=state.seq), state)
+    if not _stopped(state, task) and not await is_driven(kit, state.run):
         if task:
             # To drive the run would go on with its other tasks, which nobody asked for.
-            state = await deliver(kit, sent)
             await sweep_marker(f"{state.run}:{task}")
         else:
-            await kit.store.post(sent)
-            journal = await resume_run(kit, state.run, reason="stop")
-            state = await drive(kit, journal, None)
-    else:
-        state = await deliver(kit, sent)
-        while wait and not _stopped(state, task) and await is_driven(kit, state.run):
-            await kit.clock.sleep(0.05)
-            state = fold(state.run, await kit.store.read(state.run, after_seq=state.seq), state)
-    return "cancelled" if _stopped(state, task) else "accepted"
+            state = await drive(kit, await resume_run(kit, state.run, reason="stop"), None)
+    if not _stopped(state, task):
+        return Stopped(result="accepted", affects=affects)
+    left = list_marked(f"{state.run}:{task}" if task else state.run)
+    survivors = tuple(f"process {one.pid}: {one.command[:80]}" for one in left)
+    return Stopped(result="partial" if survivors else "cancelled", affects=affects, left=survivors)
+
+
+async def stop_all(kit: Kit, *, now: bool, wait: bool, told: Callable[[str], None]) -> dict[str, Stopped]:
+    """Stop every run of the project that has not ended; one that cannot be stopped does not keep the others."""
+    found: dict[str, Stopped] = {}
+
+    async def stop(run: str, wait: bool) -> None:
+        try:
+            state = await load(kit.store, run)
+            found[run] = await stop_run(kit, state, now=now, wait=wait, told=lambda: told(run))
+        except MusterError as error:
+            found[run] = Stopped(result="partial", left=(error.message,))
+
+    open_runs = [head.run for head in await kit.store.runs() if head.state not in ENDED]
+    driven = [run for run in open_runs if await is_driven(kit, run)]
+    async with anyio.create_task_group() as group:
+        for run in driven:
+            group.start_soon(stop, run, wait, name=f"stop {run}")
+    for run in open_runs:
+        if run not in driven:
+            # Carried out right here, and a process can drive one run at a time.
+            await stop(run, wait)
+    return found
+
+
+async def interrupted_runs(kit: Kit) -> tuple[str, ...]:
+    """The runs whose owner is gone without having let go, oldest first."""
+    leases, now = await kit.store.leases(), kit.clock.now()
+    found = []
+    for head in await kit.store.runs():
+        lease = leases.get(head.run)
+        here = lease is not None and lease.owner.host == kit.owner.host
+        if is_interrupted(
+            head.state,
+            held=lease is not None,
+            owner_here=here,
+            owner_alive=here and lease is not None and is_alive(lease.owner.pid, lease.owner.pid_started),
+            expired=lease is not None and lease.expires <= now,
+        ):
+            found.append(head.run)
+    return tuple(found)
+
+
+async def mend_run(kit: Kit, run: str) -> int:
+    """Cut the damaged end off a run's journal, if only its end is damaged; returns how many entries were put aside.
+
+    Raises:
+        JournalError: the middle is damaged; nothing was changed.
+        BusyError: the run is driven by another process.
+    """
+    last = next(head.seq for head in await kit.store.runs() if head.run == run)
+    good = await kit.store.last_good(run)
+    sound = [seq for seq in range(good + 1, last + 1) if await _is_sound(kit.store, run, seq)]
+    after = cut_after(good, last, sound)
+    if after is None:
+        raise JournalError(
+            f"Run {run}: entry {good + 1} of {last} is damaged or missing, and it is not the end of the journal. "
+            "The run is not resumed and its journal was left alone.",
+            hint=f"Restore .muster/state from a backup, or start anew from refs/muster/{run}/integration.",
+        )
+    lease = await take(kit.store, kit.clock, kit.owner, run, is_alive)
+    try:
+        return await kit.store.cut_tail(run, after, lease=lease)
+    finally:
+        await kit.store.release(lease)
+
+
+async def _is_sound(store: Store, run: str, seq: int) -> bool:
+    try:
+        return bool(await store.read(run, after_seq=seq - 1, limit=1))
+    except JournalError:
+        return False
 
 
 def _stopped(state: RunState, task: str) -> bool:
     return state.ended or (task != "" and state.tasks[task].status.closed)
 
 
-async def _await_taken(kit: Kit, sent: Message) -> None:
-    for _ in range(200):
+async def _await_taken(kit: Kit, sent: Message) -> bool:
+    """Wait until the owner took a message; False when it died without."""
+    for _ in range(round(TAKE_TIMEOUT_S / TAKE_POLL_S)):
         if all(waiting.id != sent.id for waiting in await kit.store.pending(sent.run)):
-            return
-        await kit.clock.sleep(0.025)
-    raise BusyError(f"Run {sent.run} did not take the message within 5 s; it will when it can.")
+            return True
+        if not await is_driven(kit, sent.run):
+            return False
+        await kit.clock.sleep(TAKE_POLL_S)
+    lease = await kit.store.lease(sent.run)
+    who = f"process {lease.owner.pid} on {lease.owner.host}" if lease is not None else "its owner"
+    raise BusyError(
+        f"Run {sent.run} did not take the message within {TAKE_TIMEOUT_S:.0f} s; it will when it can.",
+        hint=f"If {who} hangs, end that process; the same command then does it by itself.",
+    )
 
 
 async def dead_letters(kit: Kit) -> list[dict[str, Any]]:

@@ -99,6 +99,9 @@ class Store(Protocol):
     async def lease(self, run: str) -> Lease | None:
         """The lease that was given out last, if it was not released; it may have expired."""
 
+    async def leases(self) -> dict[str, Lease]:
+        """All leases that were not released, by run; they may have expired."""
+
     async def acquire(self, run: str, owner: Owner, now: datetime, ttl_s: float, *, over: int | None = None) -> Lease:
         """Become the owner of a run; ``over`` is the epoch of a dead owner's lease that may be taken over early.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+import time
 
 import pytest
 
@@ -146,3 +148,52 @@ def test_a_run_that_was_killed_and_continued_leaves_no_daemon(site: Site) -> Non
     assert site.muster("continue", "--yes").code == 0
     assert site.left() == {}
     assert site.muster("ps", "--orphans").code == 0
+
+
+def test_a_stop_says_at_once_what_it_affects_and_what_never_started_is_closed_with_it(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("slow", meeting.command, changes="any"), adds("later", needs=["slow"]))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    meeting.reached()
+
+    stopped = site.muster("stop")
+
+    assert stopped.out.splitlines()[0].endswith(": slow; 1 more will not start")
+    assert running.end().code == 7
+    later = site.show()["tasks"][1]
+    assert (later["status"], later["reason"]) == ("skipped", "the run was cancelled: stop-command")
+
+
+def test_everything_is_stopped_at_once_whoever_drives_it(site: Site) -> None:
+    meetings = [site.meeting(name) for name in ("one", "two")]
+    running = []
+    for meeting, name in zip(meetings, ("one", "two"), strict=True):
+        site.plan(task(name, meeting.command, changes="any"), at=f"{name}.md")
+        running.append(site.start("run", "--plan", f"{name}.md", "--gates", "open"))
+        meeting.reached()
+    running[0].kill()
+
+    stopped = site.muster("stop", "--all", "--json")
+
+    assert (stopped.code, stopped.json["result"]) == (0, "cancelled")
+    assert sorted(name for run in stopped.json["runs"] for name in run["affects"]) == ["one", "two"]
+    assert running[1].end().code == 7
+    assert site.left() == {}
+    assert site.muster("stop", "--all").out == "No run is open.\n"
+
+
+def test_a_stop_whose_owner_is_suspended_says_who_hangs_and_carries_it_out_once_that_is_gone(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("slow", meeting.command, changes="any"))
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    meeting.reached()
+    running.send(signal.SIGSTOP)
+
+    asked = site.start("stop", "--json")
+    with sqlite3.connect(site.top / ".muster/state/muster.db") as database:
+        while not database.execute("SELECT count(*) FROM inbox").fetchone()[0]:
+            time.sleep(0.01)
+    running.kill()
+
+    assert asked.end().json["result"] == "cancelled"
+    assert site.left() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,12 @@ from muster.cli.output import json_option, jsonl_option
 
 if TYPE_CHECKING:
     from muster.cli.driving import Output
-    from muster.wiring import Flags
+    from muster.model.state import RunState
+    from muster.wiring import Flags, Kit
 
 
 @click.command("continue")
-@click.argument("run", default="@last")
+@click.argument("run", required=False)
 @click.option("-y", "--yes", is_flag=True, help="Resume an interrupted run without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="For a new run: who decides.")
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 @click.pass_context
 def continue_(
     ctx: click.Context,
-    run: str,
+    run: str | None,
     yes: bool,
     no_input: bool,
     gates: str | None,
@@ -43,6 +45,10 @@ def continue_(
     A run that waits or was interrupted is taken up where its journal ends; no
     attempt is started twice. One that failed or was cancelled gets a new run
     for its open tasks, on top of the work that was merged.
+
+    An interrupted run asks at a terminal before it restarts anything. Without
+    a terminal, naming RUN is a yes, as is --yes or the setting
+    reliability.auto_recover; otherwise the exit code is 3.
     """
     import anyio
 
@@ -54,35 +60,75 @@ def continue_(
         "--budget": ("budget.run", budget),
     }
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
-    ctx.exit(anyio.run(go_on, run, yes, not no_input, flags, output))
+    going = partial(go_on, run or "@last", yes, not no_input, flags, output, named=run is not None)
+    ctx.exit(anyio.run(going))
 
 
-async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output) -> int:
+async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output, *, named: bool = True) -> int:
     """Continue a run in whatever way its state asks for, and say which."""
     import getpass
 
     from muster.cli.driving import drive_and_tell
-    from muster.operations import deliver, is_driven, load_run, stop_run
-    from muster.reports.views import recovery_question, status_of
+    from muster.operations import deliver, find_run, interrupted_runs, is_driven, stop_run
+    from muster.reports.views import status_of
     from muster.wiring import message, open_project, restart_run, resume_run
 
     async with open_project(Path.cwd(), flags) as kit:
-        state = await load_run(kit, wanted)
+        state = await _readable(kit, await find_run(kit.store, wanted), output)
         if state.ended:
             journal = await restart_run(kit, state)
             if output.for_people:
                 click.echo(f"Run {state.run} has ended ({status_of(state, False)}); its open tasks get a new run.")
-        else:
-            status = status_of(state, await is_driven(kit, state.run))
-            auto = kit.resolved.settings.reliability.auto_recover
-            asks = status == "interrupted" and not (yes or auto) and interactive and sys.stdin.isatty()
-            if asks and not click.confirm(recovery_question(state), default=False):
-                await stop_run(kit, state, task="", now=False, wait=True, source="interrupted-not-resumed")
-                click.echo(f"Run {state.run} is cancelled; what its tasks had done is saved: muster salvage ls")
-                return 7
-            if output.for_people:
-                click.echo(f"Run {state.run} was {status}; going on after entry {state.seq}.")
-            if budget := flags.get("--budget", ("", None))[1]:
-                await deliver(kit, message(kit, state.run, "budget", budget=budget, by=getpass.getuser()))
-            journal = await resume_run(kit, state.run, reason=status)
+            return await drive_and_tell(kit, journal, output, interactive=interactive)
+        interrupted = await interrupted_runs(kit)
+        auto = kit.resolved.settings.reliability.auto_recover
+        asks = state.run in interrupted and not (yes or auto)
+        if asks and not _agrees(state, named=named, interactive=interactive and output.for_people):
+            await stop_run(kit, state, source="interrupted-not-resumed")
+            click.echo(f"Run {state.run} is cancelled; what its tasks had done is saved: muster salvage ls")
+            return 7
+        status = status_of(state, await is_driven(kit, state.run))
+        if output.for_people:
+            click.echo(f"Run {state.run} was {status}; going on after entry {state.seq}.")
+            for other in interrupted:
+                if other != state.run:
+                    click.echo(f"Run {other} was interrupted too: muster continue {other}")
+        if budget := flags.get("--budget", ("", None))[1]:
+            await deliver(kit, message(kit, state.run, "budget", budget=budget, by=getpass.getuser()))
+        journal = await resume_run(kit, state.run, reason=status)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
+
+
+def _agrees(state: RunState, *, named: bool, interactive: bool) -> bool:
+    """Whether an interrupted run is to be resumed: who is at a terminal is asked, and a script names the run.
+
+    Raises:
+        WaitingError: nobody can be asked and nothing says yes.
+    """
+    from muster.model.errors import WaitingError
+    from muster.reports.views import recovery_question
+
+    if interactive and sys.stdin.isatty():
+        return click.confirm(recovery_question(state), default=False)
+    if named:
+        return True
+    raise WaitingError(
+        recovery_question(state), hint=f"muster continue {state.run} goes on with it; muster stop {state.run} ends it."
+    )
+
+
+async def _readable(kit: Kit, run: str, output: Output) -> RunState:
+    """The run as its journal has it, without a damaged end that no crash may leave behind."""
+    from muster.engine.journal import load
+    from muster.model.errors import JournalError
+    from muster.operations import mend_run
+
+    try:
+        return await load(kit.store, run)
+    except JournalError:
+        cut = await mend_run(kit, run)
+        state = await load(kit.store, run)
+        if output.for_people:
+            entries = "entry was" if cut == 1 else f"{cut} entries were"
+            click.echo(f"The journal of run {run} had a damaged end: its last {entries} put aside.")
+        return state

@@ -1,48 +1,99 @@
-"""``muster stop``: end a run or one task, with nothing left behind."""
+"""``muster stop``: end a run, one task or everything, with nothing left behind."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.output import emit, json_option
 
+if TYPE_CHECKING:
+    from muster.model.state import RunState
+    from muster.operations import Stopped
+
 
 @click.command()
-@click.argument("target", default="@last", metavar="RUN[/TASK]")
+@click.argument("target", default="@last", metavar="[RUN[/TASK]]")
+@click.option("--all", "every", is_flag=True, help="Stop all runs of this project.")
 @click.option("--now", is_flag=True, help="No grace: kill at once.")
 @click.option("--wait/--no-wait", default=True, help="Wait until nothing of it is left.")
 @json_option
 @click.pass_context
-def stop(ctx: click.Context, target: str, now: bool, wait: bool, as_json: bool) -> None:
-    """Stop RUN, or only TASK of it. Work that was not merged is saved, see muster salvage ls."""
+def stop(ctx: click.Context, target: str, every: bool, now: bool, wait: bool, as_json: bool) -> None:
+    """Stop RUN, by default the newest, or only TASK of it. Work that was not merged is saved: muster salvage ls.
+
+    What will be affected is said at once, before anything is waited for. The
+    result is cancelled, already-terminal, or partial with what is left; exit
+    code 0 says that all of it is cancelled, or accepted with --no-wait.
+    """
     import anyio
 
-    result = anyio.run(_stop, target, now, wait)
+    result = anyio.run(_stop_all if every else _stop, target, now, wait, as_json)
     if as_json:
         emit(result)
     else:
-        click.echo(_words(result))
+        for one in result.get("runs", [result]):
+            click.echo(_words(one))
+        if result.get("runs") == []:
+            click.echo("No run is open.")
     ctx.exit(0 if result["result"] in ("cancelled", "accepted") else 1)
 
 
 def _words(result: dict[str, Any]) -> str:
     what = f"{result['run']}/{result['task']}" if result["task"] else result["run"]
-    if result["result"] == "already-terminal":
-        return f"{what} has ended already; nothing was stopped."
-    affected = ", ".join(result["affects"]) or "nothing that runs"
-    return f"{what}: {result['result']} (affects {affected})"
+    match result["result"]:
+        case "already-terminal":
+            return f"{what} has ended already; nothing was stopped."
+        case "partial":
+            return "\n".join([f"{what}: not all of it could be stopped:", *(f"  {left}" for left in result["left"])])
+        case word:
+            affected = ", ".join(result["affects"]) or "nothing that runs"
+            return f"{what}: {word} (affects {affected})"
 
 
-async def _stop(target: str, now: bool, wait: bool) -> dict[str, Any]:
+async def _stop(target: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
     from muster.operations import load_run, stop_run
     from muster.wiring import open_project
 
     wanted, _, task = target.partition("/")
     async with open_project(Path.cwd()) as kit:
         state = await load_run(kit, wanted)
-        affects = [task] if task else [name for name in state.busy if not state.tasks[name].status.closed]
-        outcome = await stop_run(kit, state, task=task, now=now, wait=wait)
-        return {"run": state.run, "task": task, "result": outcome, "affects": affects}
+
+        def told() -> None:
+            if not quiet:
+                click.echo(_acknowledged(state, task))
+
+        stopped = await stop_run(kit, state, task=task, now=now, wait=wait, told=told)
+        return _result(state.run, task, stopped)
+
+
+async def _stop_all(_: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
+    from muster.operations import stop_all
+    from muster.wiring import open_project
+
+    def told(run: str) -> None:
+        if not quiet:
+            click.echo(f"stopping {run}")
+
+    async with open_project(Path.cwd()) as kit:
+        stopped = await stop_all(kit, now=now, wait=wait, told=told)
+    runs = [_result(run, "", one) for run, one in stopped.items()]
+    results = {one.result for one in stopped.values()} or {"cancelled"}
+    worst = next(word for word in ("partial", "accepted", "cancelled", "already-terminal") if word in results)
+    return {"result": worst, "runs": runs}
+
+
+def _result(run: str, task: str, stopped: Stopped) -> dict[str, Any]:
+    kept = {"result": stopped.result, "affects": stopped.affects, "left": stopped.left}
+    return {"run": run, "task": task, **kept}
+
+
+def _acknowledged(state: RunState, task: str) -> str:
+    if task:
+        return f"stopping {state.run}/{task}"
+    busy = [name for name in state.busy if not state.tasks[name].status.closed]
+    never = sum(1 for name, entry in state.tasks.items() if not entry.status.closed and name not in state.busy)
+    rest = f"; {never} more will not start" if never else ""
+    return f"stopping {state.run}: {', '.join(busy) or 'nothing runs'}{rest}"

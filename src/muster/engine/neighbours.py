@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from datetime import datetime
 
 from muster.model.budget import RUN, Amount, Elsewhere, day_of, p90, tokens_of, total
 from muster.model.errors import JournalError
-from muster.model.evolve import evolve
+from muster.model.evolve import fold
 from muster.model.starting import kind_of
 from muster.model.state import RunState, initial
 from muster.ports import Store
@@ -26,17 +27,14 @@ class Neighbours:
         self.pos = 0
 
     async def refresh(self) -> None:
-        """Read what was written since the last time."""
-        while entries := await self._store.read_all(self.pos):
-            for entry in entries:
-                if entry.run != self._run:
-                    try:
-                        before = self._states.get(entry.run) or initial(entry.run)
-                        self._states[entry.run] = evolve(before, entry)
-                    except JournalError:
-                        # A journal that cannot be read counts with what could be read of it.
-                        continue
-            self.pos = entries[-1].pos
+        """Read what was written since the last time; a journal that cannot be read counts with what was read of it."""
+        for head in await self._store.runs():
+            before = self._states.get(head.run) or initial(head.run)
+            if head.run != self._run and head.seq > before.seq:
+                with suppress(JournalError):
+                    entries = await self._store.read(head.run, after_seq=before.seq)
+                    self._states[head.run] = fold(head.run, entries, before)
+            self.pos = max(self.pos, head.pos)
 
     def taken(self, now: datetime) -> Elsewhere:
         """What they have used or set aside, today and altogether."""

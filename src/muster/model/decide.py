@@ -168,9 +168,14 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
     if failure.cause is Cause.CANCELLED:
         return (do.StopTask(task=name, source="caller"),)
     if failure.cause is Cause.INTERRUPTED:
-        if entry.interruptions < MAX_INTERRUPTIONS:
+        if entry.interruptions < MAX_INTERRUPTIONS or entry.forgiven == entry.last.number:
             return _write(_retry(entry, failure, now, delay=0))
-        failure = Failure(cause=Cause.INTERRUPTED, message=f"interrupted {entry.interruptions} times: it may crash us")
+        why = f"interrupted {entry.interruptions} times: it may crash us"
+        gate = state.gates.get(entry.gate)
+        if must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and (gate is None or gate.approved):
+            question = f"{name} was {why}. Start it once more?"
+            return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
+        failure = Failure(cause=Cause.INTERRUPTED, message=why)
         return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
     if failure.cause is Cause.SESSION_LOST and entry.lost_sessions == 1:
         return _write(_retry(entry, failure, now, delay=0))

@@ -7,6 +7,7 @@ from typing import Any
 
 from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
+from muster.model.recovery import recovery_plan
 from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
 
@@ -28,9 +29,9 @@ def status_of(state: RunState, live: bool) -> str:
 
 def recovery_question(state: RunState) -> str:
     """What to ask a person about a run whose owner is gone."""
-    busy = sum(1 for name in state.busy if state.tasks[name].attempts)
-    tasks = f"{busy} task{'s' * (busy != 1)}"
-    return f"Run {state.run} was interrupted at entry {state.seq}: {tasks} would restart. Resume?"
+    plan = recovery_plan(state)
+    tasks = f"{len(plan.restart)} task{'s' * (len(plan.restart) != 1)}"
+    return f"Run {state.run} was interrupted at entry {plan.from_seq}: {tasks} would restart. Resume?"
 
 
 def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:

@@ -129,6 +129,11 @@ class MemoryStore:
         grant = self.journal.grants.get(run)
         return grant.lease if grant and not grant.released else None
 
+    async def leases(self) -> dict[str, Lease]:
+        """All leases that were not released, by run; they may have expired."""
+        await anyio.lowlevel.checkpoint()
+        return {run: grant.lease for run, grant in self.journal.grants.items() if not grant.released}
+
     async def acquire(self, run: str, owner: Owner, now: datetime, ttl_s: float, *, over: int | None = None) -> Lease:
         """Become the owner of a run."""
         await anyio.lowlevel.cancel_shielded_checkpoint()

@@ -75,7 +75,8 @@ def damaged(run: str, seq: object) -> JournalError:
     """The error for an entry that is not as it was written, or is gone."""
     return JournalError(
         f"Run {run}: entry {seq} is damaged or missing. The journal was left alone.",
-        hint="Restore the file from a backup, or start a new run; the work that was merged is under refs/muster/.",
+        hint="If only its end is damaged, muster continue cuts that; else restore the file from a backup, or start a "
+        "new run. The work that was merged is under refs/muster/.",
     )
 
 
@@ -98,7 +99,12 @@ def head_of(row: Row) -> RunHead:
 def grant_in(connection: sqlite3.Connection, run: str) -> Grant | None:
     """The lease that was given out last for a run."""
     row = connection.execute("SELECT lease, released FROM leases WHERE run = ?", (run,)).fetchone()
-    return Grant(lease=_LEASES.decode(row[0]), released=bool(row[1])) if row else None
+    return Grant(lease=lease_of(row[0]), released=bool(row[1])) if row else None
+
+
+def lease_of(body: bytes) -> Lease:
+    """The lease in a row of the table ``leases``."""
+    return _LEASES.decode(body)
 
 
 def message_of(body: bytes) -> Message:

@@ -108,6 +108,10 @@ class SqliteStore:
         """The lease that was given out last, if it was not released; it may have expired."""
         return await self._ask(lambda connection: queries.current_lease(connection, run))
 
+    async def leases(self) -> dict[str, Lease]:
+        """All leases that were not released, by run; they may have expired."""
+        return await self._ask(queries.current_leases)
+
     async def acquire(self, run: str, owner: Owner, now: datetime, ttl_s: float, *, over: int | None = None) -> Lease:
         """Become the owner of a run."""
         return await self._write(
