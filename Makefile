@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash-all live lint types contracts docs check lock clean
+.PHONY: help setup demo test crash-all live components lint types contracts docs check lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -34,6 +34,10 @@ crash-all: setup ## kill the orchestrator at every journal entry (minutes)
 live: setup ## install the agents' programs and drive them against a scripted model
 	@$(BIN)/python -m tests.live.install $(if $(UPGRADE),--upgrade)
 	@$(BIN)/pytest -m live_cli $(ARGS)
+
+components: setup ## install Prometheus where that can be, and test against it
+	@$(BIN)/python -m tests.components.install
+	@$(BIN)/pytest -m components $(ARGS)
 
 lint: setup ## ruff: rules and formatting
 	@$(BIN)/ruff check

@@ -20,6 +20,9 @@ crash-all:
 live:
     @make live
 
+components:
+    @make components
+
 lint:
     @make lint
 

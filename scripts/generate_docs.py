@@ -1,4 +1,4 @@
-"""Write all generated pages below docs/reference; with --check only say which are outdated."""
+"""Write the generated pages below docs/reference and the dashboard; with --check only say which are outdated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-GENERATORS = ("generate_cli.py", "generate_events.py", "generate_metrics.py", "generate_settings.py")
+GENERATORS = (
+    "generate_cli.py",
+    "generate_dashboard.py",
+    "generate_events.py",
+    "generate_metrics.py",
+    "generate_settings.py",
+)
 
 
 def main() -> int:
