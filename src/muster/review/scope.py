@@ -14,6 +14,7 @@ from muster.model.findings import Change
 from muster.model.record import Record
 from muster.process.git import Git, GitError
 from muster.process.git import problem as git_problem
+from muster.review.both import both
 from muster.review.diff import read_changes
 from muster.review.objects import Objects
 from muster.review.splits import suggest
@@ -98,29 +99,18 @@ async def find_scope(
         InputError: there is no repository, or no such commit.
     """
     git = Git(repo)
-    heads: dict[str, str] = {}
-    dirty = False
-
-    async def look_at(ref: str) -> None:
-        heads[ref] = await _commit(git, ref)
-
-    async def look_for_changes() -> None:
-        nonlocal dirty
-        dirty = await _is_dirty(git)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(look_at, until)
-        if since or session_start:
-            group.start_soon(look_at, since or session_start)
-        if include_uncommitted:
-            group.start_soon(look_for_changes)
-        place = await _place(git)
-    head = heads[until]
-    if since and not heads[since]:
+    start = since or session_start
+    (place, dirty), (head, named) = await both(
+        lambda: both(lambda: _place(git), lambda: _is_dirty(git, include_uncommitted and until == "HEAD")),
+        lambda: both(lambda: _commit(git, until), lambda: _commit(git, start)),
+    )
+    if until != "HEAD" and not head:
+        raise InputError(f"{until!r} names no commit of this repository.", hint="git log --oneline")
+    if since and not named and not await _is_empty_tree(git, since):
         hint = "The clone is shallow: git fetch --unshallow" if place.shallow else "git log --oneline"
         raise InputError(f"--since {since!r} names no commit of this repository.", hint=hint)
-    before, warnings = await _before(git, place, head, heads.get(since or session_start, ""), since, brief_mtime)
-    if session_start and not since and not heads[session_start]:
+    before, warnings = await _before(git, place, head, named, since, brief_mtime)
+    if session_start and not since and not named:
         warnings.insert(0, f"The session's first commit {session_start[:12]} is not in this repository.")
     tree = ""
     if dirty and not place.bare:
@@ -134,25 +124,12 @@ async def _read(
     objects: Objects, place: _Place, before: str, head: str, working_tree: str, warnings: list[str]
 ) -> Scope:
     old, new = before or objects.empty_tree, working_tree or head or objects.empty_tree
-    uncommitted: frozenset[str] = frozenset()
-    patch, too_long = b"", False
-
-    async def read_patch() -> None:
-        nonlocal patch, too_long
-        try:
-            patch = await objects.patch(old, new)
-        except TooMuchOutput:
-            too_long = True
-
-    async def read_uncommitted() -> None:
-        nonlocal uncommitted
-        if working_tree:
-            uncommitted = await objects.differing(head or objects.empty_tree, working_tree)
-
-    async with anyio.create_task_group() as group:
-        group.start_soon(read_patch)
-        group.start_soon(read_uncommitted)
-        listing = await objects.listing(old, new)
+    (patch, uncommitted), listing = await both(
+        lambda: both(lambda: _patch(objects, old, new), lambda: _uncommitted(objects, head, working_tree)),
+        lambda: objects.listing(old, new),
+    )
+    too_long = patch is None
+    patch = patch or b""
     changes, disagreeing = read_changes(listing, patch)
     changes = tuple(
         msgspec.structs.replace(change, uncommitted=True) if change.path in uncommitted else change
@@ -180,6 +157,18 @@ async def _read(
     return msgspec.structs.replace(scope, blobs=await objects.blobs(ids))
 
 
+async def _patch(objects: Objects, old: str, new: str) -> bytes | None:
+    """The patch, or None when it is too long to be kept."""
+    try:
+        return await objects.patch(old, new)
+    except TooMuchOutput:
+        return None
+
+
+async def _uncommitted(objects: Objects, head: str, working_tree: str) -> frozenset[str]:
+    return await objects.differing(head or objects.empty_tree, working_tree) if working_tree else frozenset()
+
+
 async def _place(git: Git) -> _Place:
     wanted = ("--is-bare-repository", "--is-shallow-repository", "--show-object-format")
     paths = ("--git-path", "objects", "--git-path", "index", "--absolute-git-dir", "--show-prefix", "--show-toplevel")
@@ -205,8 +194,17 @@ async def _place(git: Git) -> _Place:
 
 
 async def _commit(git: Git, ref: str) -> str:
+    """The id of a commit; empty when there is none of that name."""
+    if not ref:
+        return ""
     done = await git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", check=False)
     return done.stdout.decode().strip() if done.ok else ""
+
+
+async def _is_empty_tree(git: Git, name: str) -> bool:
+    """Whether a name stands for nothing at all, from which everything is new."""
+    done = await git("ls-tree", "--end-of-options", f"{name}^{{tree}}", check=False)
+    return done.ok and not done.stdout
 
 
 async def _before(
@@ -214,6 +212,8 @@ async def _before(
 ) -> tuple[str, list[str]]:
     if not head:
         return "", ["There is no commit yet."]
+    if since and not named:
+        return "", []
     if named:
         inside = await git("merge-base", "--is-ancestor", named, head, check=False)
         if inside.ok:
@@ -230,7 +230,9 @@ async def _before(
     return parent, ["No --since: the last commit is looked at."] if parent else ["HEAD is the first commit."]
 
 
-async def _is_dirty(git: Git) -> bool:
+async def _is_dirty(git: Git, wanted: bool) -> bool:
+    if not wanted:
+        return False
     # Run beside the look at the place, so a bare repository answers with an error that means no.
     args = ("status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=dirty", *_PLACES)
     done = await git(*args, check=False, env=_GLOBS)

@@ -10,13 +10,14 @@ from muster.model.findings import Hunk, Severity
 from muster.review.rules.kinds import is_aside, is_code, is_test
 from muster.review.rules.spots import Pair, Spot, normalised
 
+RULE = "SECURITY_INJECTION"
 # Calls and settings that stand between data and harm.
 _PROTECTION = re.compile(
     r"\b(?:html_?escape|escape\w*|quote\w*|urlencode|encodeURIComponent|sanitize\w*|sanitise\w*|secure_filename|safe_join|safe_load"
     r"|SafeLoader|safe_str_cmp|literal_eval|compare_digest|timingSafeEqual|constant_time\w*|check_hostname|assert_hostname"
     r"|CERT_REQUIRED|autoescape|normpath|realpath|commonpath|is_relative_to|httponly|samesite|csrf\w*|nofollow|noopener"
     r"|validate\w*|verify\w*|is_safe\w*|is_trusted\w*|strip_auth|rebuild_auth|should_strip_auth|max_\w+|\w*_limit\w*|limit\w*"
-    r"|hasOwnProperty|__proto__|allowed_\w+|blocklist|denylist|allowlist|whitelist|blacklist|remove_headers_on_redirect)\b",
+    r"|hasOwnProperty|__proto__|allowed_\w+|blocklist|denylist|allowlist|whitelist|blacklist|\w*trust\w*|SecurityError|SuspiciousOperation|remove_headers_on_redirect)\b",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
@@ -29,6 +30,12 @@ _EXPLAINED = re.compile(
     r"|\bdenial of service\b|\bDoS\b|\bReDoS\b|\buntrusted\b|\bspoof|\bXSS\b|\bSSRF\b|\bCSRF\b|\btiming\b",
     re.IGNORECASE,
 )
+_KEPT_OUT = re.compile(
+    r"^\s*(?:const |let |var |export )*((?:[\w.]*_)?(?:remove|unsafe|deny|block|forbid|strip|sensitive|danger|reserved"
+    r"|disallow|exclu|invalid|secret)\w*)\s*(?::[^=\n]{1,60})?=\s*(?:new |frozenset|set|Set|tuple|re\.compile)?[\[({]+([^\[\](){}]*)[\])}]",
+    re.IGNORECASE | re.MULTILINE,
+)
+_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
 _AND = re.compile(r"\s+and\s+|\s*&&\s*")
 _COMMENT = re.compile(r"^\s*(?:#|//|\*|/\*|\"\"\")")
 
@@ -37,14 +44,19 @@ def guards(pair: Pair) -> Iterator[Spot]:
     """What protected the old text and protects the new one no more."""
     if pair.old is None or pair.new is None or not is_code(pair.path) or is_test(pair.path):
         return
-    lost = _lost(pair)
+    said: set[str] = set()
+    lost = _lost(pair) if pair.change.deleted else Counter[str]()
     for hunk in pair.change.hunks:
-        line = _place(hunk)
-        gone = [text[1:].decode("utf-8", "replace") for text in hunk.lines if text.startswith(b"-")]
-        come = [text[1:].decode("utf-8", "replace") for text in hunk.lines if text.startswith(b"+")]
-        for what, detail, severity in _of_hunk(gone, come, lost, pair):
+        gone = [text[1:].decode("utf-8", "surrogateescape") for text in hunk.lines if text.startswith(b"-")]
+        come = [text[1:].decode("utf-8", "surrogateescape") for text in hunk.lines if text.startswith(b"+")]
+        # A file that grows has most likely got another protection for the one that it lost.
+        shrinks = (pair.change.deleted or 0) > (pair.change.added or 0)
+        what, detail, severity = next(_of_hunk(gone, come, lost, shrinks), ("", "", Severity.MINOR))
+        if what and what not in said:
+            said.add(what)
+            line = _place(hunk)
             yield Spot(
-                rule="SECURITY_INJECTION",
+                rule=RULE,
                 severity=Severity.MINOR if is_aside(pair.path) else severity,
                 line=line,
                 title=what,
@@ -53,24 +65,23 @@ def guards(pair: Pair) -> Iterator[Spot]:
                 evidence=pair.new.line(line),
                 anchor=f"{what} {normalised(detail)}",
             )
-            break
+    yield from _shorter_lists(pair)
 
 
-def _of_hunk(gone: list[str], come: list[str], lost: Counter[str], pair: Pair) -> Iterator[tuple[str, str, Severity]]:
+def _of_hunk(
+    gone: list[str], come: list[str], lost: Counter[str], shrinks: bool
+) -> Iterator[tuple[str, str, Severity]]:
     code = [text for text in gone if text.strip() and not _COMMENT.match(text)]
     if not code:
         return
     explained = [text for text in gone if _COMMENT.match(text) and _EXPLAINED.search(text)]
     if explained and not any(_EXPLAINED.search(text) for text in come):
         detail = f"The comment that explained it is gone with it: {explained[0].strip()}"
-        yield "A protection was taken out", detail, Severity.MAJOR
+        yield "A protection was taken out", detail, Severity.MAJOR if shrinks else Severity.MINOR
     names = [name for text in code for name in _PROTECTION.findall(text) if lost[name.lower()] > 0]
     if names:
-        yield (
-            f"{names[0]} is no longer used here",
-            f"Was: {next(t for t in code if names[0] in t).strip()}",
-            Severity.MINOR,
-        )
+        was = next(text for text in code if names[0] in text).strip()
+        yield f"{names[0]} is no longer used here", f"Was: {was}", Severity.MINOR
     refusals = [text for text in code if _REFUSAL.match(text)]
     refusing = lost["refusals"] > 0 and any(map(_THROWS.match, refusals)) and not any(map(_REFUSAL.match, come))
     if refusing and any(map(_CONDITION.match, code)):
@@ -78,6 +89,26 @@ def _of_hunk(gone: list[str], come: list[str], lost: Counter[str], pair: Pair) -
     for text in code:
         if (before := _CONDITION.match(text)) and (part := _loosened(before[1], come)):
             yield "A condition was loosened", f"It no longer asks for: {part}", Severity.MINOR
+
+
+def _shorter_lists(pair: Pair) -> Iterator[Spot]:
+    """Lists of what is kept out that lost entries."""
+    if pair.old is None or pair.new is None or not _KEPT_OUT.search(pair.new.text):
+        return
+    old = {name: set(_QUOTED.findall(body)) for name, body in _KEPT_OUT.findall(pair.old.text)}
+    for found in _KEPT_OUT.finditer(pair.new.text):
+        if missing := old.get(found[1], set()) - set(_QUOTED.findall(found[2])):
+            line = pair.new.text.count("\n", 0, found.start()) + 1
+            yield Spot(
+                rule=RULE,
+                severity=Severity.MINOR,
+                line=line,
+                title=f"{found[1]} no longer names {', '.join(sorted(missing))}"[:120],
+                detail="See that it is meant: the list says what is kept out, and it became shorter.",
+                impact="What it kept out can come in.",
+                evidence=pair.new.line(line),
+                anchor=f"{found[1]} {sorted(missing)}",
+            )
 
 
 def _lost(pair: Pair) -> Counter[str]:

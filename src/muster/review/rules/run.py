@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-import anyio
-import anyio.lowlevel
-
 from muster.model.brief import Brief
 from muster.model.findings import Change, Finding, Severity, Treatment
 from muster.model.plan import Task
 from muster.model.record import Record
+from muster.model.state import replace
+from muster.review.both import both
 from muster.review.objects import Objects
 from muster.review.rules import creep, dependencies, guards, placeholders, scripts, secrets, sinks, syntax, text
 from muster.review.rules import tests as test_rules
 from muster.review.rules.brief import Check, criteria, drift, non_goals
-from muster.review.rules.kinds import is_code, is_test, language
+from muster.review.rules.kinds import is_aside, is_code, is_test, language
 from muster.review.rules.lint import ruff
 from muster.review.rules.linters import read_report
 from muster.review.rules.spots import Pair, Side, Spot, anchor_of, finding, new_spots
@@ -60,33 +59,16 @@ async def run_rules(
     treatments = {row.path: row.treatment for row in triage.covered}
     pairs = [_pair(scope, change, treatments.get(change.path, Treatment.SUMMARY)) for change in scope.changes]
     looked = [pair for pair in pairs if pair.treatment is not Treatment.SKIP]
-    lint_notes: list[str] = []
-    findings: list[Finding] = []
-    spots: list[tuple[Pair, Spot]] = []
-    unclear: list[str] = []
-
-    async def lint_python() -> None:
-        sides = (side for pair in looked for side in (pair.old, pair.new))
-        found, note = await ruff(side for side in sides if side is not None and _is_python(side))
-        lint_notes.extend([note] * bool(note))
-        for pair in looked:
-            if pair.new is not None and (now := found.get(pair.new)):
-                before = found.get(pair.old, []) if pair.old is not None else []
-                spots.extend((pair, spot) for spot in new_spots(before, now, pair.added))
-
     with scope.objects() as objects:
-        async with anyio.create_task_group() as group:
-            group.start_soon(lint_python)
-            await anyio.lowlevel.checkpoint()  # ruff works while this process does
-            spots += _moved_away(pairs, [(pair, spot) for pair in pairs for spot in _of_file(pair)])
-            spots += await _of_range(looked, scope, objects)
-            if brief is not None:
-                tree = await objects.tree(scope.after_tree)
-                found, unclear = await criteria(scope, brief, objects, tree, check)
-                findings += (*found, *non_goals(scope, brief))
-            findings += drift(scope, manifests, brief)
-            if lint is not None:
-                spots += await _linted(lint, scope, looked)
+        # ruff works while this process does.
+        (spots, notes), (more, (findings, unclear)) = await both(
+            lambda: _ruffled(looked),
+            lambda: both(
+                lambda: _seen(pairs, looked, scope, objects, lint),
+                lambda: _asked(scope, brief, manifests, objects, check),
+            ),
+        )
+    spots += more
     findings += (finding(pair, _weighed(pair, spot)) for pair, spot in spots)
     findings += (_disagreeing(path) for path in scope.disagreeing)
     findings = [found for found in findings if extensions or found.rule not in EXTENSIONS]
@@ -94,9 +76,50 @@ async def run_rules(
     return RuleReport(
         findings=tuple(ordered),
         needs_agent=tuple(unclear),
-        notes=(*lint_notes, *_missing(looked)),
+        notes=(*notes, *_missing(looked)),
         attested=tuple(pair.path for pair in pairs),
     )
+
+
+async def _ruffled(pairs: Sequence[Pair]) -> tuple[list[tuple[Pair, Spot]], list[str]]:
+    sides = (side for pair in pairs for side in (pair.old, pair.new))
+    found, note = await ruff(side for side in sides if side is not None and _is_python(side))
+    spots = []
+    for pair in pairs:
+        if pair.new is not None and (now := found.get(pair.new)):
+            before = found.get(pair.old, []) if pair.old is not None else []
+            spots += [(pair, spot) for spot in new_spots(before, now, pair.added)]
+    return spots, [note] * bool(note)
+
+
+async def _seen(
+    pairs: Sequence[Pair], looked: Sequence[Pair], scope: Scope, objects: Objects, lint: Lint | None
+) -> list[tuple[Pair, Spot]]:
+    spots = _moved_away(pairs, [(pair, spot) for pair in pairs for spot in _of_file(pair)])
+    spots += await _of_range(looked, scope, objects)
+    spots += _unguarded(looked, any(spot.rule == "TEST_WEAKENED" for _, spot in spots))
+    return spots + (await _linted(lint, scope, looked) if lint is not None else [])
+
+
+async def _asked(
+    scope: Scope, brief: Brief | None, manifests: Sequence[Task], objects: Objects, check: Check | None
+) -> tuple[list[Finding], list[str]]:
+    findings: list[Finding] = list(drift(scope, manifests, brief))
+    unclear: list[str] = []
+    if brief is not None:
+        tree = await objects.tree(scope.after_tree)
+        found, unclear = await criteria(scope, brief, objects, tree, check)
+        findings += (*found, *non_goals(scope, brief))
+    return findings, unclear
+
+
+def _unguarded(pairs: Sequence[Pair], untested: bool) -> Iterator[tuple[Pair, Spot]]:
+    """Protections that were taken away; where their tests went with them, it is no accident of moving code."""
+    for pair in pairs:
+        shrinks = (pair.change.deleted or 0) > (pair.change.added or 0)
+        for spot in guards.guards(pair):
+            hard = untested and shrinks and not is_aside(pair.path)
+            yield pair, replace(spot, severity=Severity.MAJOR) if hard else spot
 
 
 def _pair(scope: Scope, change: Change, treatment: Treatment) -> Pair:
@@ -115,7 +138,6 @@ def _of_file(pair: Pair) -> Iterator[Spot]:
         yield from map(_skipped, _new(pair, CHEAP))
         return
     yield from _new(pair, FULL)
-    yield from guards.guards(pair)
     yield from dependencies.new_dependencies(pair)
     yield from creep.steering(pair)
 
@@ -190,18 +212,14 @@ async def _linted(lint: Lint, scope: Scope, pairs: Sequence[Pair]) -> list[tuple
 
 def _weighed(pair: Pair, spot: Spot) -> Spot:
     """A swallowed error weighs more where safety is decided."""
-    import msgspec
-
     if pair.treatment is Treatment.DEEP and spot.rule == "MISSING_ERROR_HANDLING" and spot.severity is Severity.MINOR:
-        return msgspec.structs.replace(spot, severity=Severity.MAJOR)
+        return replace(spot, severity=Severity.MAJOR)
     return spot
 
 
 def _skipped(spot: Spot) -> Spot:
-    import msgspec
-
     title = f"In a skipped file: {spot.title}"
-    return msgspec.structs.replace(spot, rule="COVERAGE_SILENT_SKIP", severity=Severity.MAJOR, title=title)
+    return replace(spot, rule="COVERAGE_SILENT_SKIP", severity=Severity.MAJOR, title=title)
 
 
 def _disagreeing(path: str) -> Finding:

@@ -131,7 +131,7 @@ def script_sinks(side: Side) -> Iterator[Spot]:
                 detail="Pass data as data: a list of arguments, bound values, text nodes.",
                 impact="Whoever controls the text controls what happens.",
                 evidence=side.line(place),
-                anchor=f"{severity.value} {normalised(node.text())[:300]}",
+                anchor=normalised(node.text())[:300],
             )
 
 

@@ -103,6 +103,8 @@ def _call(
         else:
             direct = _from(argument, tainted) and name not in _PICKLE
             severity = Severity.BLOCKER if direct else Severity.MAJOR
+            if name in _MARKUP:
+                severity = Severity.MAJOR if direct else Severity.MINOR
     elif what := _setting(name, last, keywords):
         severity, flat = Severity.MAJOR, True
     else:
@@ -123,7 +125,7 @@ def _call(
         else "The other side is not who it says it is.",
         evidence=side.line(call.lineno),
         symbol=symbol,
-        anchor=f"{severity.value} {ast.unparse(call)[:300]}",
+        anchor=ast.unparse(call)[:300],
     )
 
 

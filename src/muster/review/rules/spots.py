@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
@@ -16,6 +15,7 @@ from muster.review.diff import added_lines
 from muster.review.rules.kinds import language
 
 REPORTER = "code-correctness"
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _SPACE = re.compile(r"\s+")
 
 
@@ -114,14 +114,17 @@ def anchor_of(spot: Spot) -> str:
 
 
 def new_spots(old: Iterable[Spot], new: Iterable[Spot], added: frozenset[int]) -> Iterator[Spot]:
-    """What is seen now and was not before; of several that are alike, those on added lines are the new ones."""
-    left = Counter((spot.rule, anchor_of(spot)) for spot in old)
+    """What is seen now and was not before, or weighs more; of several that are alike, those on added lines are new."""
+    left: dict[tuple[str, str], list[int]] = {}
+    for spot in old:
+        left.setdefault((spot.rule, anchor_of(spot)), []).append(_RANK[spot.severity])
     for spot in sorted(new, key=lambda spot: (spot.line in added, spot.line)):
-        key = spot.rule, anchor_of(spot)
-        if left[key] > 0:
-            left[key] -= 1
-        else:
+        before = left.get((spot.rule, anchor_of(spot)), [])
+        same = min((rank for rank in before if rank <= _RANK[spot.severity]), default=None)
+        if same is None:
             yield spot
+        else:
+            before.remove(same)
 
 
 def finding(pair: Pair, spot: Spot, *, reporter: str = REPORTER, brief_ref: str = "NFR-baseline") -> Finding:

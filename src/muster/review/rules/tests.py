@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from muster.model.findings import Severity
 from muster.review.rules.kinds import is_aside, is_code, is_script, is_test, language
@@ -50,8 +51,8 @@ def _tests(side: Side | None) -> dict[str, _Test]:
         match = _SCRIPT_TEST.match(line) if is_script(side.path) else _GO_TEST.match(line)
         if match:
             starts.append((number, match[3] if is_script(side.path) else match[1]))
-    for (number, name), following in zip(starts, [*starts[1:], (len(side.lines) + 1, "")], strict=True):
-        lines = side.lines[number - 1 : following[0] - 1]
+    for (number, name), (following, _) in pairwise([*starts, (len(side.lines) + 1, "")]):
+        lines = side.lines[number - 1 : following - 1]
         off = next((each for each in lines if (_SCRIPT_OFF if is_script(side.path) else _GO_OFF).match(each)), "")
         found[name] = _Test(name, number, "\n".join(lines), off.strip())
     return found
@@ -94,8 +95,17 @@ def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
                 found.append((pair, _spot(pair, test, "checks less than it did", Severity.MINOR)))
         gone = [test for name, test in old.items() if name not in new and not moved[name.rpartition(".")[2]]]
         if gone and pair.new is not None and sources and len(gone) > sum(name not in old for name in new):
-            found.append((pair, _gone_spot(pair, gone)))
+            found.append((pair, _gone_spot(pair, gone, Severity.MAJOR if _stays(sources) else Severity.MINOR)))
     return found
+
+
+def _stays(sources: Sequence[Pair]) -> bool:
+    """Whether the code lost lines and nothing that has a name: what the tests were for is still there."""
+    shrinks = sum((pair.change.deleted or 0) - (pair.change.added or 0) for pair in sources) > 0
+    return shrinks and all(
+        pair.new is not None and (pair.old is None or not _public(pair.old).keys() - _public(pair.new).keys())
+        for pair in sources
+    )
 
 
 def _only_less(old: str, new: str) -> bool:
@@ -116,11 +126,11 @@ def _spot(pair: Pair, test: _Test, what: str, severity: Severity) -> Spot:
     )
 
 
-def _gone_spot(pair: Pair, gone: list[_Test]) -> Spot:
+def _gone_spot(pair: Pair, gone: list[_Test], severity: Severity) -> Spot:
     names = ", ".join(test.name for test in gone)
     return Spot(
         rule="TEST_WEAKENED",
-        severity=Severity.MINOR,
+        severity=severity,
         line=0,
         title=f"{len(gone)} test{'s were' * (len(gone) > 1) or ' was'} taken away while code changed",
         detail=f"No longer there: {names}"[:1000],
