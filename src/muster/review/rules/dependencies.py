@@ -21,6 +21,7 @@ _OLD_STDLIB = frozenset(
         HTMLParser BaseHTTPServer SimpleHTTPServer Tkinter commands imp asyncore asynchat smtpd distutils cPickle
         thread dummy_thread dummy_threading copy_reg htmlentitydefs tomllib exceptions __main__ _winreg annotationlib
         compression
+        _typeshed
         """
     )
 )

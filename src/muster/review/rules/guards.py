@@ -7,32 +7,37 @@ from collections import Counter
 from collections.abc import Iterator
 
 from muster.model.findings import Hunk, Severity
-from muster.review.rules.kinds import is_aside, is_code, is_test
+from muster.review.rules.kinds import is_aside, is_code, is_test, words
 from muster.review.rules.spots import Pair, Spot, normalised
 
 RULE = "SECURITY_INJECTION"
 # Calls and settings that stand between data and harm.
-_PROTECTION = re.compile(
-    r"\b(?:html_?escape|escape\w*|quote\w*|urlencode|encodeURIComponent|sanitize\w*|sanitise\w*|secure_filename|safe_join|safe_load"
-    r"|SafeLoader|safe_str_cmp|literal_eval|compare_digest|timingSafeEqual|constant_time\w*|check_hostname|assert_hostname"
-    r"|CERT_REQUIRED|autoescape|normpath|realpath|commonpath|is_relative_to|httponly|samesite|csrf\w*|nofollow|noopener"
-    r"|validate\w*|verify\w*|is_safe\w*|is_trusted\w*|strip_auth|rebuild_auth|should_strip_auth|max_\w+|\w*_limit\w*|limit\w*"
-    r"|hasOwnProperty|__proto__|allowed_\w+|blocklist|denylist|allowlist|whitelist|blacklist|\w*trust\w*|SecurityError|SuspiciousOperation|remove_headers_on_redirect)\b",
-    re.IGNORECASE,
+_NAMES = words(
+    r"""
+        html_?escape escape\w* quote quote_plus urlencode encodeURIComponent saniti[sz]e\w* secure_filename safe_join
+        safe_load SafeLoader safe_str_cmp literal_eval compare_digest timingSafeEqual constant_time\w* check_hostname
+        assert_hostname CERT_REQUIRED autoescape normpath realpath commonpath is_relative_to httponly samesite csrf\w*
+        nofollow noopener validate\w* verify\w* is_safe\w* \w{0,30}trust\w* \w{0,30}strip_auth rebuild_auth max_\w+
+        \w{1,30}_limit\w* hasOwnProperty __proto__ allowed_\w+ blocklist denylist allowlist whitelist blacklist
+        SecurityError SuspiciousOperation
+    """
 )
+# In code and not in prose: something follows that calls, sets or passes it.
+_PROTECTION = re.compile(rf"\b({'|'.join(_NAMES)})\b(?=\s*[(=,)\].:\[])", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"^\s*(?:raise\b|throw\b|abort\(|return\s+(?:None|False|false|null|nil|err\b|res\.status\(4)|panic\()"
 )
 _THROWS = re.compile(r"\s*(?:raise|throw|abort)\b")
 _CONDITION = re.compile(r"^\s*(?:\}\s*)?(?:el(?:se )?)?if\b\s*(.+?)\s*[:{]?\s*$")
 _EXPLAINED = re.compile(
-    r"\bCVE-\d|\bvulnerab|\bexploit|\battack|\bmalicious|\binjection\b|\btraversal\b|\bsmuggl|\bsecurity\b|\bleak(?:s|ed|ing)?\b"
+    r"\bCVE-\d|\bvulnerab|\bexploit|\battack|\bmalicious|\binjection\b|\btraversal\b|\bsmuggl|\bsecurity\b|\bleak(?:s|ed)?\b"
     r"|\bdenial of service\b|\bDoS\b|\bReDoS\b|\buntrusted\b|\bspoof|\bXSS\b|\bSSRF\b|\bCSRF\b|\btiming\b",
     re.IGNORECASE,
 )
 _KEPT_OUT = re.compile(
     r"^\s*(?:const |let |var |export )*((?:[\w.]*_)?(?:remove|unsafe|deny|block|forbid|strip|sensitive|danger|reserved"
-    r"|disallow|exclu|invalid|secret)\w*)\s*(?::[^=\n]{1,60})?=\s*(?:new |frozenset|set|Set|tuple|re\.compile)?[\[({]+([^\[\](){}]*)[\])}]",
+    r"|disallow|exclu|invalid|secret)\w*)\s*(?::[^=\n]{1,60})?=\s*(?:new |frozenset|set|Set|tuple|re\.compile)?"
+    r"[\[({]+([^\[\](){}]*)[\])}]",
     re.IGNORECASE | re.MULTILINE,
 )
 _QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
@@ -93,7 +98,7 @@ def _of_hunk(
 
 def _shorter_lists(pair: Pair) -> Iterator[Spot]:
     """Lists of what is kept out that lost entries."""
-    if pair.old is None or pair.new is None or not _KEPT_OUT.search(pair.new.text):
+    if pair.old is None or pair.new is None or not pair.change.deleted or not _KEPT_OUT.search(pair.new.text):
         return
     old = {name: set(_QUOTED.findall(body)) for name, body in _KEPT_OUT.findall(pair.old.text)}
     for found in _KEPT_OUT.finditer(pair.new.text):
@@ -113,15 +118,13 @@ def _shorter_lists(pair: Pair) -> Iterator[Spot]:
 
 def _lost(pair: Pair) -> Counter[str]:
     """How many fewer protections and refusals the file has than before."""
-    counts = []
-    for side in (pair.old, pair.new):
-        lines = side.lines if side is not None else []
-        names = Counter(
-            name.lower() for line in lines for name in _PROTECTION.findall(line) if not _COMMENT.match(line)
-        )
-        names["refusals"] = sum(1 for line in lines if _THROWS.match(line))
-        counts.append(names)
-    return counts[0] - counts[1]
+    counts = {b"-": Counter[str](), b"+": Counter[str]()}
+    for raw in (line for hunk in pair.change.hunks for line in hunk.lines if line[:1] in counts):
+        line = raw[1:].decode("utf-8", "replace")
+        if not _COMMENT.match(line):
+            counts[raw[:1]].update(name.lower() for name in _PROTECTION.findall(line))
+            counts[raw[:1]]["refusals"] += _THROWS.match(line) is not None
+    return counts[b"-"] - counts[b"+"]
 
 
 def _loosened(condition: str, come: list[str]) -> str:

@@ -64,6 +64,9 @@ def imports(tree: ast.AST, soft: bool = False) -> Iterator[Import]:
                 yield from imports(node, True)
             case ast.If(test=test) if "TYPE_CHECKING" in ast.dump(test):
                 yield from imports(node, True)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                # Who imports inside of a function can do without, until the function is called.
+                yield from imports(node, True)
             case ast.stmt() | ast.excepthandler() | ast.match_case():
                 yield from imports(node, soft)
             case _:

@@ -97,7 +97,8 @@ async def _seen(
 ) -> list[tuple[Pair, Spot]]:
     spots = _moved_away(pairs, [(pair, spot) for pair in pairs for spot in _of_file(pair)])
     spots += await _of_range(looked, scope, objects)
-    spots += _unguarded(looked, any(spot.rule == "TEST_WEAKENED" for _, spot in spots))
+    untested = any(spot.rule == "TEST_WEAKENED" for _, spot in spots) and test_rules.stays(looked)
+    spots += _unguarded(looked, untested)
     return spots + (await _linted(lint, scope, looked) if lint is not None else [])
 
 
@@ -116,9 +117,8 @@ async def _asked(
 def _unguarded(pairs: Sequence[Pair], untested: bool) -> Iterator[tuple[Pair, Spot]]:
     """Protections that were taken away; where their tests went with them, it is no accident of moving code."""
     for pair in pairs:
-        shrinks = (pair.change.deleted or 0) > (pair.change.added or 0)
         for spot in guards.guards(pair):
-            hard = untested and shrinks and not is_aside(pair.path)
+            hard = untested and not is_aside(pair.path)
             yield pair, replace(spot, severity=Severity.MAJOR) if hard else spot
 
 

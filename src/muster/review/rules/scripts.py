@@ -10,6 +10,7 @@ from muster.model.findings import Severity
 from muster.model.record import Record
 from muster.review.rules.kinds import is_aside, is_code, is_script, is_test, language, words
 from muster.review.rules.spots import Side, Spot, normalised
+from muster.review.rules.text import conflict_markers
 
 _EMPTY_CATCH = re.compile(r"\bcatch\s*(?:\([^()]*\)\s*)?\{\s*\}")
 _EMPTY_FINALLY_RETURN = re.compile(r"\bfinally\s*\{[^{}]*\breturn\b[^{}]*\}")
@@ -158,6 +159,8 @@ def script_syntax(side: Side) -> Iterator[Spot]:
     if not is_script(side.path) and language(side.path) not in ("go", "java"):
         return
     if (root := side.root) is None or (error := root.find(kind="ERROR")) is None:
+        return
+    if any(conflict_markers(side)):
         return
     line = error.range().start.line + 1
     loose = is_aside(side.path) or "@flow" in side.text[:500] or re.search(r"\{\{|<%|\{%", side.text)

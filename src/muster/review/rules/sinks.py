@@ -125,7 +125,7 @@ def _call(
         else "The other side is not who it says it is.",
         evidence=side.line(call.lineno),
         symbol=symbol,
-        anchor=ast.unparse(call)[:300],
+        anchor=f"{name} {ast.unparse(argument)[:300] if argument is not None else ''}",
     )
 
 

@@ -12,6 +12,7 @@ import yaml
 from muster.model.findings import Severity
 from muster.review.rules.kinds import is_test, language
 from muster.review.rules.spots import Side, Spot
+from muster.review.rules.text import conflict_markers
 
 _LARGEST = 512 * 1024
 # JSON that its readers allow comments in, and files that become what they are named after only when filled in.
@@ -32,7 +33,8 @@ def syntax(side: Side) -> Iterator[Spot]:
         problem = _data(side, kind)
     else:
         return
-    if problem is None:
+    # A conflict that was left in is said elsewhere, and is why.
+    if problem is None or any(conflict_markers(side)):
         return
     line, what = problem
     line = min(max(line, 1), len(side.lines))

@@ -95,12 +95,13 @@ def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
                 found.append((pair, _spot(pair, test, "checks less than it did", Severity.MINOR)))
         gone = [test for name, test in old.items() if name not in new and not moved[name.rpartition(".")[2]]]
         if gone and pair.new is not None and sources and len(gone) > sum(name not in old for name in new):
-            found.append((pair, _gone_spot(pair, gone, Severity.MAJOR if _stays(sources) else Severity.MINOR)))
+            found.append((pair, _gone_spot(pair, gone)))
     return found
 
 
-def _stays(sources: Sequence[Pair]) -> bool:
+def stays(pairs: Sequence[Pair]) -> bool:
     """Whether the code lost lines and nothing that has a name: what the tests were for is still there."""
+    sources = [pair for pair in pairs if is_code(pair.path) and not is_aside(pair.path)]
     shrinks = sum((pair.change.deleted or 0) - (pair.change.added or 0) for pair in sources) > 0
     return shrinks and all(
         pair.new is not None and (pair.old is None or not _public(pair.old).keys() - _public(pair.new).keys())
@@ -126,11 +127,11 @@ def _spot(pair: Pair, test: _Test, what: str, severity: Severity) -> Spot:
     )
 
 
-def _gone_spot(pair: Pair, gone: list[_Test], severity: Severity) -> Spot:
+def _gone_spot(pair: Pair, gone: list[_Test]) -> Spot:
     names = ", ".join(test.name for test in gone)
     return Spot(
         rule="TEST_WEAKENED",
-        severity=severity,
+        severity=Severity.MINOR,
         line=0,
         title=f"{len(gone)} test{'s were' * (len(gone) > 1) or ' was'} taken away while code changed",
         detail=f"No longer there: {names}"[:1000],
