@@ -103,7 +103,11 @@ def timeless(site: Site) -> list[str]:
     text = "\n".join(f"{kind} {json.dumps(data, sort_keys=True)}" for kind, data in site.events())
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "<time>", text)
     text = re.sub(r'"(\w+_ms)": \d+', r'"\1": 0', text)
-    for pattern in (r"\b[0-9a-hjkmnp-tv-z]{26}\b", r"\b[0-9a-f]{40}\b", r"\b[0-9a-f]{64}\b"):
+    for pattern in ("[0-9a-hjkmnp-tv-z]{26}", "[0-9a-f]{40}", "[0-9a-f]{64}"):
         names: dict[str, str] = {}
-        text = re.sub(pattern, lambda match, names=names: names.setdefault(match[0], f"<{len(names)}>"), text)
+        text = re.sub(
+            rf"(?<![0-9a-z]){pattern}(?![0-9a-z])",
+            lambda match, names=names: names.setdefault(match[0], f"<{len(names)}>"),
+            text,
+        )
     return text.splitlines()
