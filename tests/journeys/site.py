@@ -246,8 +246,9 @@ class Site:
             with process, alarm(process, gave_up):
                 assert process.stdout is not None
                 for line in process.stdout:
-                    said: dict[str, Any] = json.loads(line)["data"]
-                    if all(said.get(key) == value for key, value in data.items()):
+                    # An error, such as that there is no run yet, has no data.
+                    said: dict[str, Any] = json.loads(line).get("data", {})
+                    if said and all(said.get(key) == value for key, value in data.items()):
                         process.kill()
                         return said
             # 2: there is no run yet.

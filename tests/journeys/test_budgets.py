@@ -114,3 +114,31 @@ def test_a_budget_that_is_none_is_refused_before_anything_starts(site: Site, bud
     assert refused.code == 2
     assert "budget.run" in refused.json["error"]["message"]
     assert site.muster("ls", "--json").json["runs"] == []
+
+
+def test_a_run_whose_provider_is_shut_says_until_when_and_waits(site: Site) -> None:
+    turned_away = [{"result": {"ok": False, "class": "rate_limit", "message": "5-hour limit", "retry_after_s": 18000}}]
+    fields = {"id": "one", "agent": "scripted", "prompt": json.dumps(turned_away)}
+    lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
+    site.plan(f"## one\n\n```yaml\n{lines}\n```\n")
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+
+    due = site.wait_for("task.retry_scheduled")["due"]
+
+    (waits,) = site.show()["waits_for"]
+    assert (waits["task"], waits["provider"], waits["until"][:16]) == ("one", "scripted", due[:16])
+    assert f"waits   for scripted until {due[:10]} {due[11:16]} UTC" in site.muster("show").out
+    assert site.muster("stop").code == 0
+    ended = running.end()
+    assert (ended.code, f"one waits for scripted until {due[:10]} {due[11:16]} UTC" in ended.out) == (7, True)
+    assert len(site.of("task.attempt_started")) == 1
+
+
+def test_a_run_that_waits_for_money_goes_on_with_a_new_budget(site: Site) -> None:
+    site.plan(spends("one", 2.0, max_cost="2 usd"))
+    assert site.muster("run", "--plan", "plan.md", "--no-input", "--budget", "1 usd").code == 3
+
+    assert site.muster("continue", "--budget", "2 usd", "--no-input").code == 3
+
+    assert [one["status"] for one in site.show()["tasks"]] == ["done"]
+    assert [gate["boundary"] for gate in site.muster("inbox", "--json").json["gates"]] == ["main-merge"]

@@ -25,6 +25,8 @@ from muster.ports import Approver, Clock, Executor, Listener, News, Store, Works
 
 LEASE_TTL_S = 15.0
 RENEW_EVERY_S = 5.0
+IDLE_LEASE_TTL_S = 600.0
+IDLE_RENEW_EVERY_S = 200.0
 CHATTER_EVERY_S = 1.0
 _LONGEST_ID = 200
 
@@ -259,9 +261,12 @@ class Actor:
             await self._answered.wait()
 
     async def _keep_lease(self) -> None:
+        every_s, ttl_s = RENEW_EVERY_S, LEASE_TTL_S
         while True:
-            await self._clock.sleep(RENEW_EVERY_S)
-            self._journal.lease = await self._store.renew(self._journal.lease, self._clock.now(), LEASE_TTL_S)
+            await self._clock.sleep(every_s)
+            # While nothing is in flight a long lease costs nobody work, and waiting for days writes next to nothing.
+            every_s, ttl_s = (RENEW_EVERY_S, LEASE_TTL_S) if self._flights else (IDLE_RENEW_EVERY_S, IDLE_LEASE_TTL_S)
+            self._journal.lease = await self._store.renew(self._journal.lease, self._clock.now(), ttl_s)
 
     async def _watch_attempts(self) -> None:
         watcher = Watcher(self._executor)

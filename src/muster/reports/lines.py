@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import datetime
 from typing import assert_never
 
 from muster.model import events as ev
+from muster.model.retry import is_parked
 from muster.model.state import RunState
 from muster.model.waves import waves as in_waves
 from muster.reports.views import left_alone
@@ -17,6 +19,7 @@ class Narrator:
     def __init__(self) -> None:
         self._since: dict[str, datetime] = {}
         self._merged: set[str] = set()
+        self._agents = defaultdict[str, str](lambda: "its provider")
 
     def line(self, event: ev.Event, at: datetime) -> str:
         """The line for an event; empty when people need not be told."""
@@ -25,6 +28,7 @@ class Narrator:
                 return f"wave {event.wave}: {_some(event.tasks)}"
             case ev.AttemptStarted():
                 self._since[event.task] = at
+                self._agents[event.task] = event.agent
                 again = f" again (attempt {event.attempt})" if event.attempt > 1 else ""
                 return f"  > {event.task} started{again}"
             case ev.AttemptEnded():
@@ -45,6 +49,8 @@ class Narrator:
             case ev.TaskSucceeded():
                 merged = event.task in self._merged
                 return "" if merged else f"  + {event.task} done{self._took(event.task, at)}, nothing to merge"
+            case ev.RetryScheduled() if is_parked(event.failure):
+                return f"  ~ {event.task} waits for {self._agents[event.task]} until {event.due:%Y-%m-%d %H:%M} UTC"
             case ev.RetryScheduled():
                 return f"  ~ {event.task} will be tried again" + _in(event.delay_ms)
             case ev.TaskFailed():

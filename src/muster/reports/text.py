@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muster.model.budget import worded
 from muster.model.state import RunState, TaskState
-from muster.reports.views import duration_ms, left_alone, status_of, word_for
+from muster.reports.views import duration_ms, left_alone, parked, status_of, word_for
 
 _MARKS = {"done": "+", "failed": "x", "skipped": "-", "cancelled": "x", "queued": ".", "needs-input": "?"}
 
@@ -31,6 +31,7 @@ def run_text(state: RunState, live: bool) -> str:
         lines.append(f"budget  {worded(limit.unit, used)} used{aside}, of {limit.words}")
     if state.limits and state.ledger.unpriced:
         lines.append(f"        no price is known for {state.ledger.unpriced} attempt(s); they count as was set aside")
+    lines += [f"waits   for {one.last.agent} until {one.retry_at:%Y-%m-%d %H:%M} UTC" for one in parked(state)]
     if state.main_hint:
         lines.append(f"try     {state.main_hint}")
     for number, wave in enumerate(state.waves, start=1):

@@ -8,6 +8,7 @@ from typing import Any
 from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
 from muster.model.recovery import recovery_plan
+from muster.model.retry import is_parked
 from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
 
@@ -98,6 +99,9 @@ def run_view(state: RunState, live: bool) -> dict[str, Any]:
         "tasks": [task_view(entry) for entry in state.tasks.values()],
         "waves": state.waves,
         "gates": [gate_view(state, gate) for gate in state.gates.values()],
+        "waits_for": [
+            {"task": entry.task.id, "provider": entry.last.agent, "until": entry.retry_at} for entry in parked(state)
+        ],
         "budget": {
             "limits": [
                 {
@@ -113,6 +117,12 @@ def run_view(state: RunState, live: bool) -> dict[str, Any]:
         },
         "dead_letters": list(state.dead),
     }
+
+
+def parked(state: RunState) -> list[TaskState]:
+    """The tasks that wait until a provider's limit ends, at the time that it named."""
+    busy = () if state.ended else (state.tasks[name] for name in state.busy)
+    return [entry for entry in busy if entry.retry_at is not None and is_parked(entry.failure)]
 
 
 def task_view(entry: TaskState) -> dict[str, Any]:
