@@ -173,7 +173,7 @@ async def test_a_request_that_names_only_a_known_tool_call_is_judged_by_what_is_
             "read",
             [
                 ("write", {"path": "{work}/x.txt", "content": "x"}, "not allowed"),
-                ("read", {"path": "{work}/none.txt"}, "There is no file"),
+                ("read", {"path": "{work}/none.txt"}, "Resource not found"),
                 ("read", {"path": "{work}/binary"}, "cannot be read as text"),
                 ("read", {"path": "{work}/lines", "line": 2, "limit": 1}, '{"content": "two\\n"}'),
                 ("read", {"path": "{work}/lines"}, '{"content": "one\\ntwo\\nthree"}'),

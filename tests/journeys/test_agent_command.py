@@ -67,3 +67,11 @@ def test_what_is_not_there_is_named_with_the_command_that_mends_it(site: Site) -
     assert "There is no agent 'nobody'" in unknown.err
     assert missing.code == 8
     assert "npm install -g opencode-ai" in missing.err
+
+
+def test_what_muster_adds_is_measured_beside_the_same_program_by_hand(site: Site) -> None:
+    figures = site.muster("bench", "agent", "--tasks", "2", "--json").json
+
+    assert (figures["tasks"], figures["failed"]) == (2, 0)
+    assert figures["added_wall_ms"] == pytest.approx(figures["run_wall_ms"] - figures["hand_wall_ms"])
+    assert figures["hand_cpu_ms"] > 0

@@ -102,6 +102,24 @@ def test_an_agent_that_was_killed_with_its_orchestrator_goes_on_in_its_session(s
     assert site.of("task.attempt_started")[1]["session"] == site.of("agent.session_opened")[0]["session"]
 
 
+def test_an_agent_that_cannot_be_told_anything_while_it_works_is_not_and_the_answer_says_what_helps(site: Site) -> None:
+    bind(site, "claude")
+    meeting = site.meeting()
+    asks(site, [{"run": meeting.command}, {"write": {"path": "one.txt", "text": "1"}}])
+    running = site.start(*RUN)
+    meeting.reached()
+
+    refused, unknown = site.muster("send", "@last/T1", "stop"), site.muster("send", "@last/T9", "stop")
+    meeting.leave()
+    assert running.end().code == 0
+
+    assert refused.code == 4
+    assert "'talker' cannot be told anything while it works on T1" in refused.err
+    assert "muster stop" in refused.err
+    assert "tasks: T1" in unknown.err
+    assert "Nobody works on T1 now: it is done" in site.muster("send", "@last/T1", "more").err
+
+
 def written(site: Site) -> dict[str, bytes]:
     """Every byte below the repository, git's own objects unpacked."""
     found = {str(path): path.read_bytes() for path in site.top.rglob("*") if path.is_file() and not path.is_symlink()}

@@ -109,7 +109,7 @@ class Guard:
         try:
             text = place.read_bytes().decode("utf-8")
         except FileNotFoundError:
-            raise AnsweredError(_NOT_FOUND, f"There is no file {place}.") from None
+            raise AnsweredError(_NOT_FOUND, f"Resource not found: {place} does not exist.") from None
         except (OSError, UnicodeDecodeError) as problem:
             raise AnsweredError(_INTERNAL, f"{place} cannot be read as text: {problem}") from problem
         line, limit = params.get("line"), params.get("limit")

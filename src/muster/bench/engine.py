@@ -93,7 +93,7 @@ async def measure(tasks: int, parallel: int, kind: str) -> Figures:
     folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
     command = "true" if kind != "write" else 'echo x > "file-$MUSTER_TASK"'
     try:
-        await _repository(folder)
+        await repository(folder)
         bare_s = await _bare(folder, tasks, parallel, ["sh", "-c", command])
         look_s = await _bare(folder, tasks, parallel, ["git", *STATUS]) / tasks
         add_s, remove_s = await _worktree(folder)
@@ -122,11 +122,11 @@ async def _measured(
             journal = await start_run(kit, plan)
             for meter in (spawn, git, store):
                 meter.reset()
-            cpu, child, own, written = _cpu(), _child_cpu(), _written_by_threads(), _written()
+            cpu, child, own, written = own_cpu(), cpu_of_children(), _written_by_threads(), _written()
             start = time.perf_counter()
             state = await drive(kit, journal, None)
             wall = time.perf_counter() - start
-            cpu, child = _cpu() - cpu, _child_cpu() - child
+            cpu, child = own_cpu() - cpu, cpu_of_children() - child
             own, written = _written_by_threads() - own, _written() - written
     failed = sum(1 for entry in state.tasks.values() if entry.status.value != "done")
     each = 1000 / tasks
@@ -195,7 +195,8 @@ async def _worktree(folder: Path) -> tuple[float, float]:
     return median(adds), median(removes)
 
 
-async def _repository(folder: Path) -> None:
+async def repository(folder: Path) -> None:
+    """Make a repository of 200 files with one commit."""
     for number in range(200):
         place = folder / f"src/package{number % 10}/module{number}.py"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -208,12 +209,14 @@ async def _repository(folder: Path) -> None:
             raise RuntimeError(done.stderr.decode(errors="replace"))
 
 
-def _cpu() -> float:
+def own_cpu() -> float:
+    """Processor seconds of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
-def _child_cpu() -> float:
+def cpu_of_children() -> float:
+    """Processor seconds of all processes that this one has waited for."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

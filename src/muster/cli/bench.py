@@ -78,6 +78,40 @@ def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_js
         click.echo("own: this process alone; all: with git and the worktrees it fills")
 
 
+@bench.command("agent")
+@click.argument("name", default="scripted")
+@click.option("--tasks", type=click.IntRange(2), default=20, show_default=True, help="As often by hand.")
+@click.option("--model", default="", help="As the agent's program calls it.")
+@click.option("--prompt", default="", help="What it is asked; by default something that only the scripted agent does.")
+@json_option
+@click.pass_context
+def agent(ctx: click.Context, name: str, tasks: int, model: str, prompt: str, as_json: bool) -> None:
+    """Wall and processor time that Muster adds to each task of an agent, beside the same program run by hand.
+
+    A real agent works twice as often as there are tasks, with your own login.
+    """
+    import anyio
+
+    from muster.bench.agent import CPU_BUDGET_MS, WALL_BUDGET_MS, measure
+    from muster.model.errors import InputError
+
+    if name != "scripted" and not prompt:
+        raise InputError(f"Say what {name!r} is asked.", hint=f'muster bench agent {name} --prompt "Say hello."')
+    figures = anyio.run(lambda: measure(name, tasks, model=model, prompt=prompt))
+    if as_json:
+        emit(figures)
+    else:
+        for what, hand, ours, added, budget in (
+            ("wall", figures.hand_wall_ms, figures.run_wall_ms, figures.added_wall_ms, WALL_BUDGET_MS),
+            ("cpu", figures.hand_cpu_ms, figures.run_cpu_ms, figures.added_cpu_ms, CPU_BUDGET_MS),
+        ):
+            click.echo(
+                f"{what:<5} by hand {hand:8.1f}   in a run {ours:8.1f}   added {added:7.1f} ms, budget {budget:.0f}"
+            )
+        click.echo(f"{figures.tasks} tasks, {figures.failed} failed")
+    ctx.exit(1 if figures.failed else 0)
+
+
 @bench.command("startup")
 @click.option("--runs", type=click.IntRange(1), default=10, show_default=True)
 @json_option
