@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from muster.model.errors import InputError, MusterError, RefusedError
+from muster.model.errors import InputError, RefusedError
 from muster.ports import Destination
 from muster.telemetry.textfile import TextfileExporter, write_prom
 from tests.contracts.exporter_contract import ExporterContract, Read
@@ -41,6 +43,25 @@ class TestTextfile(ExporterContract):
 
     def raw(self) -> bytes:
         return self.path.read_bytes()
+
+
+# Puts a link in the place of the folder at the moment when the new file is about to be opened.
+SWAP = """
+import os, sys
+from pathlib import Path
+from muster.telemetry.textfile import write_prom
+
+folder, elsewhere = map(Path, sys.argv[1:])
+
+def swap(event, args):
+    if event == "open" and "muster.prom" in str(args[0]) and not folder.is_symlink():
+        folder.rename(folder.parent / "aside")
+        folder.symlink_to(elsewhere)
+        print("swapped")
+
+sys.addaudithook(swap)
+write_prom(folder / "muster.prom", "a 1\\n")
+"""
 
 
 @pytest.fixture
@@ -111,34 +132,15 @@ def test_a_folder_or_a_pipe_in_the_place_of_the_file_is_refused(folder: Path) ->
             write_prom(folder / name, "a 1\n")
 
 
-def test_a_folder_that_is_swapped_for_a_link_meanwhile_cannot_lead_the_text_away(folder: Path, tmp_path: Path) -> None:
-    """Somebody swaps the folder and a link for as long as the writer writes; the text lands in the folder only."""
-    elsewhere = tmp_path / "elsewhere"
+def test_a_folder_that_is_swapped_for_a_link_while_it_is_written_to_leads_nothing_away(folder: Path) -> None:
+    elsewhere = folder.parent / "elsewhere"
     elsewhere.mkdir()
-    aside, link = tmp_path / "aside", tmp_path / "link"
-    over = threading.Event()
 
-    def swap() -> None:
-        while not over.is_set():
-            link.symlink_to(elsewhere)
-            folder.rename(aside)
-            link.rename(folder)
-            folder.unlink()
-            aside.rename(folder)
+    done = subprocess.run([sys.executable, "-c", SWAP, folder, elsewhere], capture_output=True, text=True)
 
-    thread = threading.Thread(target=swap)
-    thread.start()
-    try:
-        for _ in range(300):
-            try:
-                write_prom(folder / "muster.prom", "a 1\n")
-            except (MusterError, OSError):
-                continue
-    finally:
-        over.set()
-        thread.join()
-
+    assert done.stdout == "swapped\n", done.stderr
     assert list(elsewhere.iterdir()) == []
+    assert (folder.parent / "aside" / "muster.prom").read_text() == "a 1\n"
 
 
 def test_a_reader_never_sees_a_part_of_a_text(folder: Path) -> None:

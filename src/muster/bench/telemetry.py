@@ -16,8 +16,12 @@ from typing import Any
 from muster.clock import SystemClock
 from muster.model.attempts import Ending, Outcome, Usage
 from muster.model.entries import decode_event, encode_event
+from muster.model.errors import EnvironmentProblem
+from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.record import Record
+from muster.model.redaction import Redactor
 from muster.model.task_events import AttemptEnded
+from muster.telemetry.composite import CompositeExporter
 from muster.telemetry.metrics import Counter, Gauge, Histogram
 from muster.telemetry.registry import Registry
 
@@ -70,6 +74,7 @@ def measure(calls: int) -> Iterator[Figure]:
     for name, values in samples(20_000).items():
         worst = _worst_error(values)
         yield Figure(what=f"error of p50, p95, p99: {name}", unit="%", budget=1.2, best=worst, median=worst)
+    yield _isolation(_hundred(_counters)[0])
 
 
 def samples(count: int) -> dict[str, list[float]]:
@@ -80,6 +85,42 @@ def samples(count: int) -> dict[str, list[float]]:
         "bimodal": [random.gauss(20, 3) if random.random() < 0.7 else random.gauss(4000, 300) for _ in range(count)],
         "constant": [250.0] * count,
     }
+
+
+def _isolation(registry: Registry) -> Figure:
+    """What handing a snapshot to three exporters costs the caller, of which one hangs and one fails each time."""
+    let_go, arrived, snapshot = threading.Event(), threading.Semaphore(0), registry.snapshot()
+    exporters = [_Sink("hangs", let_go.wait), _Sink("fails", lambda: 1 / 0), _Sink("healthy", arrived.release)]
+    composite = CompositeExporter(exporters, time.monotonic, lambda _: None, Redactor())
+    times = []
+    for _ in range(ROUNDS * 10):
+        begun = time.perf_counter()
+        composite.export(snapshot)
+        times.append((time.perf_counter() - begun) * 1e6)
+        if not arrived.acquire(timeout=10):
+            raise EnvironmentProblem("A healthy exporter did not get what was handed to it.")
+    let_go.set()
+    composite.close()
+    return Figure(
+        what="export beside one that hangs and one that fails",
+        unit="us",
+        budget=200,
+        best=min(times),
+        median=statistics.median(times),
+    )
+
+
+class _Sink:
+    """An exporter that does one thing with whatever it gets."""
+
+    def __init__(self, name: str, act: Call) -> None:
+        self.name, self._act = name, act
+
+    def export(self, snapshot: MetricsSnapshot) -> None:
+        self._act()
+
+    def close(self) -> None:
+        """Nothing is kept open."""
 
 
 def _worst_error(values: list[float]) -> float:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import anyio.to_thread
 
 from muster import __version__
-from muster.model.errors import InputError
+from muster.model.errors import InputError, MusterError
 from muster.model.events import ExportFailed
 from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState, replace
@@ -36,13 +36,16 @@ async def hand_over(
     failures: list[ExportFailed] = []
     redact = Redactor(secret_values(environ))
     composite = CompositeExporter(exporters, clock.monotonic, failures.append, redact)
+    resource = resource_of(project)
     try:
-        resource = resource_of(project)
+        if state.ended:
+            composite.export_spans(spans_of(await store.read(state.run), redact), resource)
         replay = Replay(await beginning(store, clock))
         await replay.catch_up(store)
         composite.export(replace(replay.snapshot(), resource=resource))
-        if state.ended:
-            composite.export_spans(spans_of(await store.read(state.run), redact), resource)
+    except MusterError as error:
+        # Another run's journal may be damaged; that is no reason for this one to fail.
+        failures.append(ExportFailed(exporter=composite.name, reason=error.message))
     finally:
         await anyio.to_thread.run_sync(composite.close)
     return tuple(failures)
