@@ -223,6 +223,16 @@ def test_without_consent_a_task_has_one_attempt() -> None:
     )
 
 
+def test_a_task_can_say_which_of_its_failures_are_tried_again() -> None:
+    stubborn = replace(task("a", attempts=2), retryable=("auth",))
+    picky = replace(task("a", attempts=2), non_retryable=("exit",))
+    lenient = replace(OPEN, retry=RetryPolicy(non_retryable=("auth",)))
+
+    assert after(run_of(stubborn), "a ends auth", "wake").steps == (do.Work(task="a", attempt=2),)
+    assert isinstance(after(run_of(picky), "a ends exit").steps[0], do.GiveUp)
+    assert isinstance(after(run_of(stubborn, policy=lenient), "a ends auth").steps[0], do.GiveUp)
+
+
 def test_a_policy_can_consent_for_all_tasks() -> None:
     policy = replace(OPEN, retry=RetryPolicy(auto_retry=True, max_attempts=2))
 

@@ -263,6 +263,11 @@ BAD: list[tuple[str, str | bytes, tuple[str, ...]]] = [
         manifest("id: a", "run: x", "attempts: 0"),
         ("plan.md:5: a.attempts: 0 is", "1 to 10"),
     ),
+    (
+        "a class of failure",
+        manifest("id: a", "run: x", "retryable: [timeouts]"),
+        ("'timeouts' names no class of failure", "rate_limit"),
+    ),
     ("attempts", manifest("id: a", "run: x", "attempts: 11"), ("plan.md:5: a.attempts: 11 is out of", "1 to 10")),
     ("no duration", manifest("id: a", "run: x", "timeout: soon"), ("a.timeout: 'soon' is not a duration", "1h30m")),
     ("zero duration", manifest("id: a", "run: x", "timeout: 0"), ("a.timeout: '0' is out of range", "at most 7d")),

@@ -55,6 +55,8 @@ def tasks(draw: st.DrawFn) -> tuple[Task, ...]:
                 commit_message_pattern=draw(st.sampled_from(["", "^feat\\(", "[a-z]+: .*\\d", "ä|\u2028"])),
                 timeout_s=draw(st.floats(1e-9, 604_800.0)),
                 attempts=draw(st.none() | st.integers(1, 10)),
+                retryable=draw(st.sampled_from([(), ("limit_*",), ("auth", "crash")])),
+                non_retryable=draw(st.sampled_from([(), ("timeout",), ("*",)])),
                 on_failure=draw(st.sampled_from(OnFailure)),
                 profile_used=draw(st.just("") | NAMES),
                 max_cost=draw(st.none() | st.floats(1e-9, 1e6).map(lambda usd: Money(usd=usd))),

@@ -14,7 +14,7 @@ from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
 from muster.model.milestones import ask, milestone, policy_name, why_denied
 from muster.model.phases import phase_finished, queued
-from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable
+from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable, retry_of
 from muster.model.spending import accounts, ask_for_more, halt
 from muster.model.starting import starts
 from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus
@@ -184,7 +184,7 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         return _write(_retry(entry, failure, now, delay=0))
     if is_parked(failure) and entry.parks < MAX_PARKS:
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
-    left = is_retryable(policy.retry, failure) and used < entry.allowed_attempts(policy)
+    left = is_retryable(retry_of(entry.task, policy.retry), failure) and used < entry.allowed_attempts(policy)
     if left or entry.forgiven == entry.last.number:
         return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     asks = must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and not state.stopping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muster.model.attempts import Cause
 from muster.model.policy import RunPolicy
-from muster.model.retry import is_parked, is_retryable
+from muster.model.retry import is_parked, is_retryable, retry_of
 from muster.model.state import TaskState
 
 # It says nothing about the work: another agent may well do it.
@@ -35,6 +35,6 @@ def choice(entry: TaskState, policy: RunPolicy) -> tuple[str, int]:
         if failure is None or failure.cause not in UNAVAILABLE or place + 1 == len(agents):
             continue
         tried = used >= entry.allowed_attempts(policy)
-        if tried or is_parked(failure) or not is_retryable(policy.retry, failure):
+        if tried or is_parked(failure) or not is_retryable(retry_of(entry.task, policy.retry), failure):
             place, used = place + 1, 0
     return agents[place], used

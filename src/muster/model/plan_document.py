@@ -248,6 +248,8 @@ def _task(section: Section, fence: Fence, fields: Fields) -> _Found:
         commit_message_pattern=fields.text("commit_message_pattern", rules.regex_problem),
         timeout_s=Task(id="").timeout_s if timeout_s is None else timeout_s,
         attempts=fields.integer("attempts", 1, rules.MAX_ATTEMPTS),
+        retryable=fields.texts("retryable", rules.class_problem, example="rate_limit"),
+        non_retryable=fields.texts("non_retryable", rules.class_problem, example="timeout"),
         on_failure=fields.one_of("on_failure", OnFailure.STOP),
         profile_used=fields.text("profile_used", rules.name_problem),
         max_cost=None if cost is None else Money(usd=cost),

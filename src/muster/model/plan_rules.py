@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import warnings
+from fnmatch import fnmatchcase
 
+from muster.model.attempts import Cause
 from muster.model.issues import quoted
 from muster.model.plan import ID_PATTERN
 
@@ -23,6 +25,8 @@ MANIFEST_KEYS = (
     "commit_message_pattern",
     "timeout",
     "attempts",
+    "retryable",
+    "non_retryable",
     "on_failure",
     "profile_used",
     "max_cost",
@@ -88,6 +92,18 @@ def name_problem(text: str) -> Problem:
 def phase_problem(text: str) -> Problem:
     """Why this is no phase of the pipeline."""
     return None if text in PHASES else (f"{quoted(text)} is no phase", ", ".join(PHASES))
+
+
+def class_problem(text: str) -> Problem:
+    """Why this names no class of failure.
+
+    >>> class_problem("limit_*"), class_problem("timeouts")[0]
+    (None, "'timeouts' names no class of failure")
+    """
+    known = [cause.value for cause in Cause]
+    if any(fnmatchcase(name, text) for name in known):
+        return None
+    return f"{quoted(text)} names no class of failure", f"a glob for one of {', '.join(known)}"
 
 
 def title_problem(text: str) -> Problem:

@@ -110,6 +110,8 @@ def _manifest(task: Task, *, with_title: bool) -> Iterable[str]:
         yield f"timeout: {format_duration(task.timeout_s)}"
     if task.attempts is not None:
         yield f"attempts: {task.attempts}"
+    yield from _list("retryable", task.retryable)
+    yield from _list("non_retryable", task.non_retryable)
     if task.on_failure is not plain.on_failure:
         yield f"on_failure: {task.on_failure.value}"
     if task.profile_used:

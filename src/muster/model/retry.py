@@ -7,7 +7,10 @@ from fnmatch import fnmatchcase
 from random import Random
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from muster.model.attempts import Cause, Failure
+from muster.model.plan import Task
 from muster.model.policy import RetryPolicy
 
 _LIMITED = frozenset({Cause.RATE_LIMIT, Cause.OVERLOADED})
@@ -15,6 +18,15 @@ _LIMITED = frozenset({Cause.RATE_LIMIT, Cause.OVERLOADED})
 FAR_S = 300.0
 # A window that is shut ten times in a row is no window; after that the task's own attempts count.
 MAX_PARKS = 10
+
+
+def retry_of(task: Task, policy: RetryPolicy) -> RetryPolicy:
+    """The policy for one task: what its manifest says of classes of failure stands in place of the settings'."""
+    return replace(
+        policy,
+        retryable=task.retryable or policy.retryable,
+        non_retryable=task.non_retryable or policy.non_retryable,
+    )
 
 
 def is_retryable(policy: RetryPolicy, failure: Failure) -> bool:
