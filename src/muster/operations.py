@@ -33,6 +33,7 @@ from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
 
 STOP_POLL_S = 0.02
+LEAVE_S = 1.0
 TAKE_POLL_S = 0.01
 TAKE_TIMEOUT_S = 5.0
 
@@ -139,9 +140,17 @@ async def stop_run(
             state = await drive(kit, await resume_run(kit, state.run, reason="stop"), None)
     if not _stopped(state, task):
         return Stopped(result="accepted", affects=affects)
-    left = list_marked(f"{state.run}:{task}" if task else state.run)
-    survivors = tuple(f"process {one.pid}: {one.command[:80]}" for one in left)
+    survivors = await _survivors(kit, f"{state.run}:{task}" if task else state.run)
     return Stopped(result="partial" if survivors else "cancelled", affects=affects, left=survivors)
+
+
+async def _survivors(kit: Kit, marker: str) -> tuple[str, ...]:
+    """Processes that outlive a stop; what was killed a moment ago may still be on its way out."""
+    for _ in range(round(LEAVE_S / STOP_POLL_S)):
+        if not list_marked(marker):
+            return ()
+        await kit.clock.sleep(STOP_POLL_S)
+    return tuple(f"process {one.pid}: {one.command[:80]}" for one in list_marked(marker))
 
 
 async def stop_all(kit: Kit, *, now: bool, wait: bool, told: Callable[[str], None]) -> dict[str, Stopped]:

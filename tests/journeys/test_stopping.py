@@ -32,7 +32,7 @@ def test_a_stopped_run_is_gone_with_its_work_saved(site: Site) -> None:
 
     stopped = site.muster("stop", "--json")
 
-    assert (stopped.code, stopped.json["result"], stopped.json["affects"]) == (0, "cancelled", ["slow"])
+    assert (stopped.code, stopped.json["result"], stopped.json["affects"]) == (0, "cancelled", ["slow"]), stopped.out
     ended = running.end()
     assert (ended.code, ended.json["status"]) == (7, "cancelled")
     assert site.left() == {}

@@ -15,7 +15,7 @@ from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import CancelRequest, Station, TaskStatus, replace
 from muster.testing.outcomes import Menu
-from muster.testing.simulation import BASE, START, World, after, begin, restarts, settle, write
+from muster.testing.simulation import BASE, START, World, after, begin, moves, play, restarts, settle, write
 
 ALL = Menu(
     work=(Cause.EXIT, Cause.AUTH),
@@ -183,6 +183,20 @@ def test_the_time_from_the_request_to_the_end_of_a_stopped_run_is_recorded() -> 
 
     (cancelled,) = [entry.event for entry in run.past.entries if isinstance(entry.event, ev.RunCancelled)]
     assert (cancelled.latency_ms, cancelled.source) == (250, "stop-command")
+
+
+def test_salvaging_after_the_last_process_is_gone_does_not_count_as_stopping() -> None:
+    run = after(run_of(task("a")), "stop")
+    (stops,) = [move for move in moves(run) if move.name == "a stops"]
+    assert stops.result is not None
+    ended, *rest = stops.result.facts
+    assert isinstance(ended, ev.AttemptEnded)
+    lasted = replace(ended, outcome=replace(ended.outcome, duration_ms=80))
+    later = replace(run, now=run.now + timedelta(seconds=3))
+
+    run = play(later, replace(stops, result=replace(stops.result, facts=(lasted, *rest))))
+
+    assert [e.event.latency_ms for e in run.past.entries if isinstance(e.event, ev.RunCancelled)] == [80]
 
 
 def test_a_merge_that_is_recorded_is_finished_before_the_run_is_cancelled() -> None:

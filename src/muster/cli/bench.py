@@ -144,3 +144,20 @@ def telemetry(calls: int, as_json: bool) -> None:
         emit({"telemetry": figures})
     else:
         click.echo(table(figures))
+
+
+@bench.command("recovery")
+@click.option("--cancels", type=click.IntRange(1), default=20, show_default=True, help="Runs to start and stop.")
+@json_option
+def recovery(cancels: int, as_json: bool) -> None:
+    """Finding interrupted runs, folding a journal, one tick of the watcher, and stopping real runs."""
+    import anyio
+
+    from muster.bench.recovery import measure
+
+    figures = anyio.run(measure, cancels)
+    if as_json:
+        emit({"recovery": figures})
+        return
+    for one in figures:
+        click.echo(f"{one.name:<44} p50 {one.p50_ms:7.2f}  p95 {one.p95_ms:7.2f}  budget {one.budget_ms:.0f} ms")

@@ -56,7 +56,7 @@ class Actor:
         self._executor = executor
         self._clock = clock
         self._listeners = tuple(listeners)
-        self._effects = Effects(workspace, executor, approver, folder, self._heard)
+        self._effects = Effects(workspace, executor, approver, clock, folder, self._heard)
         self._flights: dict[do.Effect, anyio.CancelScope] = {}
         self._unanswerable: set[str] = set() if approver is not None else {""}
         self._facts: list[Facts] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -23,7 +24,7 @@ from muster.model.policy import model_of, role_of
 from muster.model.sessions import spent_before
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
-from muster.ports import Approver, AttemptSpec, CheckSpec, Executor, News, Tell, Workspace
+from muster.ports import Approver, AttemptSpec, CheckSpec, Clock, Executor, News, Tell, Workspace
 
 # What stands in an entry is for people; the whole list is in the commit.
 MAX_PATHS = 100
@@ -39,12 +40,14 @@ class Effects:
         workspace: Workspace,
         executor: Executor,
         approver: Approver | None,
+        clock: Clock,
         folder: Path,
         on_news: Callable[[str, int, News], None],
     ) -> None:
         self._workspace = workspace
         self._executor = executor
         self._approver = approver
+        self._clock = clock
         self._folder = folder
         self._on_news = on_news
 
@@ -219,7 +222,9 @@ class Effects:
             # The process tree is gone with the cancelled effect; this also finds what a dead owner left.
             swept = await self._executor.sweep(attempt_id(state.run, step.task, entry.last.number))
             if entry.station is Station.WORKING:
-                outcome = Outcome(ending=Ending.CANCELLED, failure=failure, swept=swept)
+                took = self._clock.now() - entry.last.started_at
+                length = max(0, took // timedelta(milliseconds=1))
+                outcome = Outcome(ending=Ending.CANCELLED, failure=failure, swept=swept, duration_ms=length)
                 facts.extend(_ended(step.task, entry.last, outcome))
             facts.extend(await self._salvage(step.task, entry.last.number))
         failed = ev.TaskFailed(task=step.task, failure=failure)

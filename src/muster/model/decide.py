@@ -7,7 +7,7 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.attempts import Cause, Failure
+from muster.model.attempts import Cause, Ending, Failure
 from muster.model.budget import NOTHING, Elsewhere
 from muster.model.fallback import choice
 from muster.model.gates import Boundary, Stage, must_ask
@@ -299,7 +299,8 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
         return _write(
             _moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why="moved before the stop"), _complete(state, now)
         )
-    latency = int((now - request.requested) / timedelta(milliseconds=1))
+    # Salvaging comes after: what counts is when the last process that was ended for this was gone.
+    latency = int((_gone_at(state, now) - request.requested) / timedelta(milliseconds=1))
     cancelled = ev.RunCancelled(
         source=request.source,
         requested=request.requested,
@@ -310,6 +311,19 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
     if state.stage is Stage.IDLE:
         return _write(cancelled, *over)
     return _write(cancelled, _moved(state, Stage.IDLE, by=request.source, why="cancelled"), *over)
+
+
+def _gone_at(state: RunState, now: datetime) -> datetime:
+    attempts = [entry.last for entry in state.tasks.values() if entry.status is TaskStatus.CANCELLED and entry.attempts]
+    lasted = ((one.started_at, one.outcome) for one in attempts)
+    return max(
+        (
+            start + timedelta(milliseconds=outcome.duration_ms)
+            for start, outcome in lasted
+            if outcome is not None and outcome.ending is Ending.CANCELLED and outcome.duration_ms
+        ),
+        default=now,
+    )
 
 
 def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
