@@ -109,3 +109,26 @@ async def test_the_program_gets_its_prompt_and_its_own_key_and_no_other_variable
     assert "OPENAI_API_KEY" not in seen
     assert "HOME" not in seen
     assert [one.tool for one in told if one.kind == "tool_started"] == ["Read", "Write", "Edit", "Bash"]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("collector", ["", "http://127.0.0.1:4318"])
+async def test_its_own_telemetry_is_turned_on_where_a_collector_is_let_in_and_never_gets_our_credentials(
+    tmp_path: Path, collector: str
+) -> None:
+    program = tmp_path / "claude"
+    program.write_text("#!/bin/sh\nenv >env.txt\n")
+    program.chmod(0o755)
+    agent = ClaudeAgent(Binding(name="claude", command=(str(program),), env_allow=("OTEL_*",)))
+    environ = {"PATH": os.environ["PATH"], "OTEL_EXPORTER_OTLP_HEADERS": "k=v", "MUSTER_OTEL_HEADERS": "k=v"}
+    if collector:
+        environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector
+    executor = LocalExecutor({"claude": agent}, SystemClock(), environ=environ)
+    spec = attempt(tmp_path, agent="claude", prompt="x")
+
+    await executor.run(spec, lambda _: None)
+
+    lines = (spec.workdir / "env.txt").read_text().splitlines()
+    assert [line for line in lines if "HEADERS" in line] == []
+    assert ("CLAUDE_CODE_ENABLE_TELEMETRY=1" in lines, "OTEL_TRACES_EXPORTER=otlp" in lines) == (bool(collector),) * 2
+    assert any(line.startswith("TRACEPARENT=00-") for line in lines)

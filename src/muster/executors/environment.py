@@ -12,6 +12,8 @@ _ALWAYS = ("PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "LOGNAME")
 _ALWAYS_PREFIX = "LC_"
 # Git's variables name another repository, index or hook folder, so they would lead out of the worktree.
 _NEVER_PREFIX = "GIT_"
+# Credentials of whoever watches: one of these is passed on only where it is named in full.
+_CREDENTIALS = ("OTEL_*HEADERS", "OTEL_*_KEY", "MUSTER_OTEL_*")
 
 
 def inherited(environ: Mapping[str, str], env_allow: Iterable[str]) -> dict[str, str]:
@@ -21,6 +23,8 @@ def inherited(environ: Mapping[str, str], env_allow: Iterable[str]) -> dict[str,
     {'LC_ALL': 'C', 'PATH': '/bin'}
     >>> inherited({"PATH": "/bin", "AWS_REGION": "eu", "AWS_KEY": "x"}, ["AWS_R*"])
     {'AWS_REGION': 'eu', 'PATH': '/bin'}
+    >>> inherited({"PATH": "/bin", "OTEL_EXPORTER_OTLP_HEADERS": "k=v", "OTEL_LOG_LEVEL": "info"}, ["OTEL_*"])
+    {'OTEL_LOG_LEVEL': 'info', 'PATH': '/bin'}
     """
     allowed = tuple(env_allow)
     passed = {
@@ -30,11 +34,16 @@ def inherited(environ: Mapping[str, str], env_allow: Iterable[str]) -> dict[str,
         and (
             name in _ALWAYS
             or name.startswith(_ALWAYS_PREFIX)
-            or any(name == pattern or fnmatchcase(name, pattern) for pattern in allowed)
+            or name in allowed
+            or (not _matches(name, _CREDENTIALS) and _matches(name, allowed))
         )
     }
     passed.setdefault("PATH", os.defpath)
     return passed
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def fingerprint(environ: Mapping[str, str]) -> str:

@@ -28,6 +28,7 @@ from muster.model.redaction import Redactor, secret_values
 from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Heartbeat, Launch, News, Parser, Tell
 from muster.process import Command, Ended, supervise, sweep_marker, take_over
 
+_COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _TAIL = 2048
 _ERROR_TAIL = 8192
 _TIMED_OUT = 124  # as timeout(1) says it
@@ -259,6 +260,8 @@ class LocalExecutor:
 
     def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
         given = {**self._inherited((*spec.env_allow, *launch.env_allow)), **launch.env, **spec.env}
+        if _COLLECTOR in given:
+            given = {**launch.traced, **given}
         return {
             **given,
             **Correlation(run=spec.run, task=spec.task, attempt=spec.number).environment(given),

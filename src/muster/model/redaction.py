@@ -100,8 +100,13 @@ def names_a_secret(name: str) -> bool:
 
 
 def secret_values(environ: Mapping[str, str]) -> frozenset[str]:
-    """The values in an environment that its names call secret."""
-    return frozenset(value for name, value in environ.items() if len(value) >= SHORTEST_SECRET and names_a_secret(name))
+    """The values in an environment that its names call secret, and those of headers.
+
+    >>> sorted(secret_values({"API_KEY": "abcdef", "HOME": "/home", "OTEL_HEADERS": "a=Bearer%20ghijkl,b=mnopqr"}))
+    ['abcdef', 'ghijkl', 'mnopqr']
+    """
+    found = (secret for name, value in environ.items() for secret in _secrets_in(name, value))
+    return frozenset(secret for secret in found if len(secret) >= SHORTEST_SECRET)
 
 
 class Redactor:
@@ -176,6 +181,17 @@ class Redactor:
                 if 0 <= at < cut:
                     cut, moved = at, True
         return cut
+
+
+def _secrets_in(name: str, value: str) -> Iterator[str]:
+    if names_a_secret(name):
+        yield value
+    elif name.endswith("_HEADERS"):
+        from urllib.parse import unquote
+
+        # After the name of each header, and after a scheme such as Bearer.
+        for one in re.findall(r"[=:][ \t]*([^,\n]+)", value):
+            yield from unquote(one).split()[-1:]
 
 
 def _by_pattern(data: bytes) -> bytes:
