@@ -31,11 +31,12 @@ from muster.exchange import Salvage as Salvage
 from muster.exchange import Snapshot as Snapshot
 from muster.model.attempts import Outcome, Receipt
 from muster.model.entries import Draft, Entry
-from muster.model.events import Event, GateAsked
+from muster.model.events import Event, GateAsked, ReviewFinished
 from muster.model.heartbeats import Heartbeat as Heartbeat
 from muster.model.messages import Message as Message
 from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.notifications import Notice as Notice
+from muster.model.state import RunState
 
 T = TypeVar("T")
 
@@ -290,6 +291,16 @@ class Approver(Protocol):
 
     async def ask(self, gate: GateAsked) -> Decision | None:
         """Put the question; None when nobody can answer here, then the run parks."""
+
+
+class Examiner(Protocol):
+    """Comes to a verdict on what a run has integrated."""
+
+    async def examine(self, state: RunState, base: str, commit: str, round: int) -> ReviewFinished:
+        """Review ``commit`` against ``base``; the same again gives the same verdict.
+
+        Whatever is wrong with the work is in the verdict, never an exception.
+        """
 
 
 class Listener(Protocol):

@@ -17,7 +17,7 @@ import anyio
 from muster import plugins
 from muster.clock import SystemClock
 from muster.config.load import find_project, load_settings
-from muster.config.policy import notification_rules, run_policy, with_models
+from muster.config.policy import notification_rules, run_policy, with_fixer, with_models
 from muster.config.profiles import choose_profile
 from muster.config.resolve import Resolved
 from muster.config.settings import AgentsSettings
@@ -35,9 +35,11 @@ from muster.model.ids import new_id
 from muster.model.messages import Message
 from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
+from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks
+from muster.pipeline.reviewing import ProjectExaminer
 from muster.pipeline.starter import command_for_tests
 from muster.ports import Agent, Approver, Binding, Clock, Destination, Exporter, Listener, Owner, Store, Workspace
 from muster.process import is_alive, this_owner
@@ -218,7 +220,9 @@ async def _drive(
     seats = Seats(kit.clock, settings.host_parallel, settings.min_free_memory_mb * MIB)
     executor = LocalExecutor(agents(kit.resolved.settings.agents), kit.clock, seats)
     parts = (journal, kit.store, workspace, executor, kit.clock)
-    actor = Actor(*parts, folder=kit.folder(run), approver=approver, listeners=listeners)
+    redact, bar = Redactor(secret_values(os.environ)), kit.resolved.settings.review.gate
+    examiner = ProjectExaminer(kit.project, kit.clock, bar, redact)
+    actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner, listeners=listeners)
     notify = kit.resolved.settings.notify
     sinks = notice_sinks(
         kit.project / STATE / NOTICES if notify.jsonl else None,
@@ -341,8 +345,8 @@ async def prepare_repository(folder: Path) -> None:
 
 
 def _for_agents(kit: Kit, policy: RunPolicy, tasks: Iterable[Task], able: Mapping[str, Agent]) -> RunPolicy:
-    """The policy with what is decided once for the agents of a plan: models, permissions, who can resume."""
-    policy = with_models(policy, tasks, kit.resolved.settings.agents)
+    """The policy with what is decided once for the agents of a plan: models, permissions, who can resume, who mends."""
+    policy = with_fixer(with_models(policy, tasks, kit.resolved.settings.agents), tasks)
     return replace(policy, resumes=tuple(name for name, agent in able.items() if agent.capabilities.resume))
 
 

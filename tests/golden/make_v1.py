@@ -12,6 +12,7 @@ import msgspec
 from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Problem, Receipt, Usage
 from muster.model.entries import Draft, Entry, event_types
+from muster.model.findings import Finding, Severity
 from muster.model.gates import Answer, Autonomy, Boundary, Stage
 from muster.model.plan import Changes, Contains, FileRef, Money, OnFailure, Task
 from muster.model.policy import RetryPolicy, RunPolicy, Schedule
@@ -295,6 +296,24 @@ STORY: list[ev.Event] = [
         text="Merge into main?",
         sinks=("jsonl",),
         failed={"webhook": "example.org: HTTP 503."},
+    ),
+    ev.ReviewFinished(
+        slug="login",
+        verdict="BLOCK",
+        counts={"BLOCKER": 1},
+        commit=commit(13),
+        findings=(
+            Finding(
+                rule="SECURITY_INJECTION",
+                severity=Severity.BLOCKER,
+                path="src/login.py",
+                line=4,
+                title="A parameter reaches the shell",
+                detail="Pass a list.",
+                id="f-00000000000000a1",
+            ),
+        ),
+        known=("f-00000000000000a1",),
     ),
 ]
 

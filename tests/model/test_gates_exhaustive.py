@@ -12,6 +12,7 @@ import pytest
 
 from muster.model import events as ev
 from muster.model.attempts import Cause
+from muster.model.findings import Verdict
 from muster.model.gates import Autonomy, Boundary, Stage
 from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
@@ -188,3 +189,34 @@ def a_person_decided(past: Past, event: ev.Event) -> None:
         gate = place(Boundary.MANIFEST_AUDIT_FAILED, event.task)
         asked_about = event.failure.cause is not Cause.AUTH
         assert (gate in past.seen.denied) == asked_about
+
+
+ONE = (Task(id="t1", run="x", on_failure=OnFailure.CONTINUE),)
+VERDICTS = (Verdict.ALLOW, Verdict.WARN, Verdict.BLOCK, Verdict.INCONCLUSIVE)
+JUDGED = Menu(verdicts=VERDICTS, stops_run=True, restarts=1, late=True)
+
+
+@pytest.mark.parametrize("autonomy", Autonomy)
+@pytest.mark.parametrize("fixer", ["", "scripted"])
+def test_a_reviewed_run_moves_main_only_after_a_verdict_on_exactly_that_work(autonomy: Autonomy, fixer: str) -> None:
+    sent_back, ended_blocked = set[int](), set[str]()
+
+    def check(world: World, past: Past, event: ev.Event) -> None:
+        main_moves_only_when_allowed(world, past, event)
+        if isinstance(event, ev.TaskPlanned) and past.state.reviewed is not None:
+            assert past.state.reviewed.verdict == "BLOCK"
+            sent_back.add(past.state.reviewed.round)
+        if isinstance(event, ev.GateAsked) and event.boundary is Boundary.REVIEW_VERDICT:
+            assert autonomy is not Autonomy.OPEN
+        if isinstance(event, ev.RunStateChanged) and event.state == "error" and past.state.reviewed is not None:
+            ended_blocked.add(past.state.reviewed.verdict)
+
+    policy = RunPolicy(autonomy=autonomy, max_parallel=2, review=True, review_rounds=2, fixer=fixer)
+    explored = explore(begin(ONE, policy, JUDGED), check)
+
+    print(f"{autonomy.value}, fixer {fixer!r}: {explored}")
+    assert {"complete", "cancelled"} <= set(explored.ends)
+    assert sent_back == ({1} if fixer else set()), "the last round sends nothing back"
+    assert ended_blocked == ({"BLOCK", "INCONCLUSIVE"} if autonomy is Autonomy.OPEN else set())
+    asked = {where for where in explored.asked if where.startswith(Boundary.REVIEW_VERDICT.value)}
+    assert bool(asked) == (autonomy is not Autonomy.OPEN)

@@ -69,6 +69,8 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
         run_hooks=settings.git.hooks,
         keep_raw=settings.run.keep_raw,
         budgets=budgets(settings.budget),
+        review=settings.review.enabled,
+        review_rounds=settings.review.max_rounds,
     )
 
 
@@ -80,6 +82,12 @@ def notification_rules(settings: NotifySettings) -> Rules:
         quiet_from=time.fromisoformat(quiet_from) if quiet_from else None,
         quiet_to=time.fromisoformat(quiet_to) if quiet_to else None,
     )
+
+
+def with_fixer(policy: RunPolicy, tasks: Iterable[Task]) -> RunPolicy:
+    """The policy with the agent that mends what a review finds: the first that the plan itself uses."""
+    used = (task.agent for task in tasks if task.agent)
+    return replace(policy, fixer=next(used, ""))
 
 
 def with_models(policy: RunPolicy, tasks: Iterable[Task], settings: AgentsSettings) -> RunPolicy:

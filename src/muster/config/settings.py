@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from muster.model.findings import Bar
 from muster.model.gates import Autonomy
 from muster.model.policy import Schedule
 from muster.model.record import StrictRecord
@@ -194,6 +195,16 @@ class BudgetSettings(StrictRecord, frozen=True):
     ] = ""
 
 
+class ReviewSettings(StrictRecord, frozen=True):
+    """How the integrated work of a run is reviewed before it may be merged."""
+
+    enabled: Annotated[bool, Meta(description="Review the integrated work of a run before it may be merged.")] = True
+    max_rounds: Annotated[
+        int, Meta(ge=1, le=10, description="Reviews of one run; each but the last may send the work back to be mended.")
+    ] = 3
+    gate: Annotated[Bar, Meta(description="What a finding that only agents reported needs before it counts.")] = Bar.ANY
+
+
 class AgentSettings(StrictRecord, frozen=True):
     """How one agent is started."""
 
@@ -253,5 +264,6 @@ class Settings(StrictRecord, frozen=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     budget: BudgetSettings = BudgetSettings()
     notify: NotifySettings = NotifySettings()
+    review: ReviewSettings = ReviewSettings()
     agents: AgentsSettings = AgentsSettings()
     phases: PhasesSettings = PhasesSettings()

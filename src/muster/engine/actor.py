@@ -21,7 +21,7 @@ from muster.model.decide import decide
 from muster.model.ids import attempt_id
 from muster.model.messages import Message, respond
 from muster.model.state import RunState, Station, ends_run
-from muster.ports import Approver, Clock, Executor, Listener, News, Store, Workspace
+from muster.ports import Approver, Clock, Examiner, Executor, Listener, News, Store, Workspace
 
 LEASE_TTL_S = 15.0
 RENEW_EVERY_S = 5.0
@@ -48,6 +48,7 @@ class Actor:
         *,
         folder: Path,
         approver: Approver | None = None,
+        examiner: Examiner | None = None,
         listeners: Iterable[Listener] = (),
     ) -> None:
         self._journal = journal
@@ -56,7 +57,7 @@ class Actor:
         self._executor = executor
         self._clock = clock
         self._listeners = tuple(listeners)
-        self._effects = Effects(workspace, executor, approver, clock, folder, self._heard)
+        self._effects = Effects(workspace, executor, approver, examiner, clock, folder, self._heard)
         self._flights: dict[do.Effect, anyio.CancelScope] = {}
         self._unanswerable: set[str] = set() if approver is not None else {""}
         self._facts: list[Facts] = []
@@ -316,7 +317,7 @@ def _subject(step: do.Effect) -> str:
     """What a step works on; two steps about the same thing are never in flight together."""
     if isinstance(step, do.Ask):
         return "@person"
-    if isinstance(step, do.VerifyWave | do.PrepareMain | do.MoveMain):
+    if isinstance(step, do.VerifyWave | do.Review | do.PrepareMain | do.MoveMain):
         return "@main"
     return step.task
 

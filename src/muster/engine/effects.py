@@ -24,7 +24,7 @@ from muster.model.policy import model_of, role_of
 from muster.model.sessions import spent_before
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
-from muster.ports import Approver, AttemptSpec, CheckSpec, Clock, Executor, News, Tell, Workspace
+from muster.ports import Approver, AttemptSpec, CheckSpec, Clock, Examiner, Executor, News, Tell, Workspace
 
 # What stands in an entry is for people; the whole list is in the commit.
 MAX_PATHS = 100
@@ -40,6 +40,7 @@ class Effects:
         workspace: Workspace,
         executor: Executor,
         approver: Approver | None,
+        examiner: Examiner | None,
         clock: Clock,
         folder: Path,
         on_news: Callable[[str, int, News], None],
@@ -48,6 +49,7 @@ class Effects:
         self._executor = executor
         self._approver = approver
         self._clock = clock
+        self._examiner = examiner
         self._folder = folder
         self._on_news = on_news
 
@@ -79,6 +81,8 @@ class Effects:
                 return await self._halt(state, state.tasks[step.task], step)
             case do.VerifyWave():
                 return await self._verify_wave(state, step)
+            case do.Review():
+                return await self._review(state, step)
             case do.PrepareMain():
                 return await self._prepare_main(state)
             case do.MoveMain():
@@ -244,6 +248,11 @@ class Effects:
         receipts = (*known, *fresh)
         ok = all(receipt.ok for receipt in receipts)
         return (ev.WaveFinished(wave=step.wave, ok=ok, tree=tree, receipts=receipts),)
+
+    async def _review(self, state: RunState, step: do.Review) -> Facts:
+        if self._examiner is None:
+            raise RuntimeError(f"run {state.run} wants a review and there is nobody to do it")
+        return (await self._examiner.examine(state, step.base, step.commit, step.round),)
 
     async def _prepare_main(self, state: RunState) -> Facts:
         target = state.accepted.target

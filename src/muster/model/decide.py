@@ -18,6 +18,7 @@ from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable, ret
 from muster.model.spending import accounts, ask_for_more, halt
 from muster.model.starting import starts
 from muster.model.state import CancelRequest, Gate, RunState, Station, TaskState, TaskStatus
+from muster.model.verdicts import Next, fix_task, next_of, next_round, question_of, said_of, subject_of
 from muster.model.verification import missing_checks, wave_receipts
 
 MAX_INTERRUPTIONS = 10
@@ -191,7 +192,8 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
     if asks and failure.cause in _ASKED_AFTER:
         gate = state.gates.get(entry.gate)
         if gate is None or gate.approved:
-            question = f"{name} is not done after {_times(entry.used_attempts)}. Give it one more attempt?"
+            times = "one attempt" if entry.used_attempts == 1 else f"{entry.used_attempts} attempts"
+            question = f"{name} is not done after {times}. Give it one more attempt?"
             return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
     return (do.GiveUp(task=name, failure=failure, reason="max-retries"),)
 
@@ -253,6 +255,10 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
 
 
 def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    if state.reviewed is not None and state.open_tasks:
+        return _write(_moved(state, Stage.EXECUTING, by="review", why=said_of(state)))
+    if state.changed and (steps := _reviewed(state, now)):
+        return steps
     target = state.accepted.target
     if not state.changed or not target:
         why = "" if not state.changed else f"HEAD was detached; the result is refs/muster/{state.run}/integration"
@@ -278,6 +284,21 @@ def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         started = state.main_started
         return (do.MoveMain(target=started.target, before=started.before, after=started.commit),)
     return (do.PrepareMain(integration=state.integration),)
+
+
+def _reviewed(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    match next_of(state):
+        case Next.GO:
+            return ()
+        case Next.REVIEW:
+            return (do.Review(base=state.accepted.base, commit=state.integration, round=next_round(state)),)
+        case Next.FIX:
+            return _write(ev.TaskPlanned(task=fix_task(state)))
+        case Next.ASK:
+            return _answered(state, now, Boundary.REVIEW_VERDICT, subject_of(state), question_of(state))
+        case Next.END:
+            why = said_of(state)
+            return _write(_moved(state, Stage.IDLE, by="review", why=why), *_over(state, "error", now, why))
 
 
 def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.Step, ...]:
@@ -328,8 +349,10 @@ def _gone_at(state: RunState, now: datetime) -> datetime:
 
 def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
     """Steps that a boundary needs before the run may pass it; empty when it may."""
-    if not must_ask(state.policy.autonomy, boundary):
-        return ()
+    return _answered(state, now, boundary, subject, question) if must_ask(state.policy.autonomy, boundary) else ()
+
+
+def _answered(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
     gate = state.gate_for(boundary, subject)
     if gate is None:
         return _write(ask(state, boundary, subject, question))
@@ -387,11 +410,5 @@ def _ended(state: RunState, outcome: str, now: datetime, reason: str = "") -> ev
 
 
 def _retry(entry: TaskState, failure: Failure, now: datetime, delay: int) -> ev.RetryScheduled:
-    due = now + timedelta(milliseconds=delay)
-    return ev.RetryScheduled(
-        task=entry.task.id, attempt=len(entry.attempts) + 1, due=due, delay_ms=delay, failure=failure
-    )
-
-
-def _times(count: int) -> str:
-    return "one attempt" if count == 1 else f"{count} attempts"
+    due, number = now + timedelta(milliseconds=delay), len(entry.attempts) + 1
+    return ev.RetryScheduled(task=entry.task.id, attempt=number, due=due, delay_ms=delay, failure=failure)

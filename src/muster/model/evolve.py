@@ -11,10 +11,11 @@ from muster.model.attempts import Attempt, Cause, Ending, Failure
 from muster.model.budget import Limit, book
 from muster.model.entries import Entry
 from muster.model.errors import JournalError
+from muster.model.findings import Severity
 from muster.model.gates import Boundary, Stage, may_move
 from muster.model.heartbeats import Level
 from muster.model.ids import heartbeat_notice_id
-from muster.model.schedule import close, lay_out, put, queue_wave, reopen
+from muster.model.schedule import close, lay_out, plan_more, put, queue_wave, reopen
 from muster.model.state import (
     CancelRequest,
     DeadLetter,
@@ -72,6 +73,8 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
                 integration_tree=event.start_tree,
                 limits=event.policy.budgets,
             )
+        case ev.TaskPlanned() if state.stage is Stage.MERGE_PENDING:
+            return plan_more(state, event.task)
         case ev.TaskPlanned():
             if state.waves and not any(_is_planning(entry) for entry in state.tasks.values()):
                 # Its planner was stopped before the plan counted.
@@ -120,6 +123,8 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             return replace(state, main_started=None, main_blocked=blocked, main_hint=hint)
         case ev.MainUndone():
             return replace(state, undone=True)
+        case ev.ReviewFinished():
+            return _reviewed(state, event) if event.commit == state.integration else state
         case ev.DeadLetterAdded():
             return replace(state, dead={**state.dead, event.task: DeadLetter(added=event, at=at)})
         case ev.AgentUsed() | ev.BudgetReserved() | ev.BudgetSettled():
@@ -153,7 +158,6 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.PermissionAsked()
             | ev.ReactionMatched()
             | ev.ReactionSkipped()
-            | ev.ReviewFinished()
         ):
             return state
         case (
@@ -317,6 +321,12 @@ def _transition(state: RunState, event: ev.AutonomyTransition) -> RunState:
     if event.after is Stage.EXECUTING and not state.waves:
         state = lay_out(state)
     return replace(state, stage=event.after)
+
+
+def _reviewed(state: RunState, event: ev.ReviewFinished) -> RunState:
+    blockers = {finding.id for finding in event.findings if finding.severity is Severity.BLOCKER}
+    stuck = bool(blockers) and blockers <= state.review_known
+    return replace(state, reviewed=event, review_known=state.review_known | set(event.known), review_stuck=stuck)
 
 
 def _answered(state: RunState, event: ev.GateAnswered) -> RunState:

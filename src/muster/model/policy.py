@@ -45,7 +45,8 @@ class RunPolicy(Record, frozen=True):
     is what such an attempt needs as a rule, by agent, model and role. ``team`` and
     ``phase_agents`` say who takes a role and who a phase, in the order in which they are
     tried. ``roles`` are those that are not built in, ``known_commands`` those that an
-    agent's plan may have run without a person being asked.
+    agent's plan may have run without a person being asked. ``fixer`` is
+    the agent that mends what a review finds, empty when the plan uses none.
     """
 
     autonomy: Autonomy = Autonomy.ADAPTIVE
@@ -74,6 +75,9 @@ class RunPolicy(Record, frozen=True):
     run_hooks: bool = False
     keep_raw: bool = False
     budgets: tuple[Limit, ...] = ()
+    review: bool = False
+    review_rounds: int = 3
+    fixer: str = ""
     usual: dict[str, Amount] = {}
 
 

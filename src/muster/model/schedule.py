@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from muster.model.gates import Stage
-from muster.model.plan import OnFailure
+from muster.model.plan import OnFailure, Task
 from muster.model.state import RunState, Station, TaskState, TaskStatus, replace
 from muster.model.waves import dependents, waves
 
@@ -42,6 +42,17 @@ def lay_out(state: RunState) -> RunState:
         open_tasks=sum(1 for entry in tasks.values() if entry.station is not Station.CLOSED),
         unblocked={name: None for name in waiting if tasks[name].open_needs == 0},
         wave_verified=first or state.wave_verified,
+    )
+
+
+def plan_more(state: RunState, task: Task) -> RunState:
+    """Add a task without needs to a plan that was carried out: a wave of its own after all others."""
+    return replace(
+        state,
+        tasks={**state.tasks, task.id: TaskState(task=task, wave=len(state.waves) + 1)},
+        waves=(*state.waves, (task.id,)),
+        open_tasks=state.open_tasks + 1,
+        unblocked={**state.unblocked, task.id: None},
     )
 
 

@@ -17,6 +17,7 @@ from muster.model.events import (
     HeartbeatLost,
     MainMergeStarted,
     PlanAccepted,
+    ReviewFinished,
     RunStateChanged,
 )
 from muster.model.gates import Answer, Boundary, Stage
@@ -172,6 +173,8 @@ class RunState(Record, frozen=True):
     ten or a thousand tasks. ``busy`` are the tasks that need something done;
     ``merging`` is in the order of the merge queue. ``told`` are the
     notifications that people got, by id. ``phases`` are those begun and not finished.
+    ``review_known`` are the findings of all reviews so far; ``review_stuck`` says
+    that the newest one found no blocker that was not known.
     """
 
     run: str
@@ -204,6 +207,9 @@ class RunState(Record, frozen=True):
     cancel: CancelRequest | None = None
     epoch: int = 0
     released: str = ""
+    reviewed: ReviewFinished | None = None
+    review_known: frozenset[str] = frozenset()
+    review_stuck: bool = False
     main_allowed: str = ""
     main_started: MainMergeStarted | None = None
     main_commit: str = ""

@@ -85,6 +85,14 @@ class VerifyWave(Record, frozen=True):
     commit: str
 
 
+class Review(Record, frozen=True):
+    """Come to a verdict on what is integrated, compared with ``base``."""
+
+    base: str
+    commit: str
+    round: int
+
+
 class PrepareMain(Record, frozen=True):
     """Make and verify the merge of the result into the user's branch, without moving it."""
 
@@ -118,5 +126,19 @@ class Park(Record, frozen=True):
 
 
 # Steps that touch the world; each gives back what happened as events.
-Effect = Work | Adopt | Audit | Merge | Finish | GiveUp | StopTask | Halt | VerifyWave | PrepareMain | MoveMain | Ask
+Effect = (
+    Work
+    | Adopt
+    | Audit
+    | Merge
+    | Finish
+    | GiveUp
+    | StopTask
+    | Halt
+    | VerifyWave
+    | Review
+    | PrepareMain
+    | MoveMain
+    | Ask
+)
 Step = Write | Effect | WakeAt | Park

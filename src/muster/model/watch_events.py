@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from muster.model.findings import Finding
 from muster.model.record import Record
 
 
@@ -102,7 +103,11 @@ class PermissionAsked(Record, frozen=True):
 
 
 class ReviewFinished(Record, frozen=True):
-    """A review came to a verdict; ``counts`` are findings by severity."""
+    """A review came to a verdict; ``counts`` are findings by severity.
+
+    ``findings`` are those that would block or warn, shortened; ``known`` are
+    the ids of all, so that a later round can tell what is new.
+    """
 
     type: ClassVar[str] = "review.finished"
     slug: str
@@ -113,6 +118,8 @@ class ReviewFinished(Record, frozen=True):
     duration_ms: int = 0
     round: int = 1
     commit: str = ""
+    findings: tuple[Finding, ...] = ()
+    known: tuple[str, ...] = ()
 
 
 class NotificationSent(Record, frozen=True):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from muster.model.errors import InputError, NotFoundError
-from muster.model.findings import Review
+from muster.model.events import ReviewFinished
+from muster.model.findings import Bar, Review
 from muster.model.plan import Plan
 from muster.model.progress import Progress
 from muster.model.slugs import is_slug
+from muster.model.state import RunState
+from muster.model.verdicts import MAX_KNOWN, kept
 from muster.pipeline.artefacts import (
     BRIEF,
     PLAN,
@@ -21,10 +25,56 @@ from muster.pipeline.artefacts import (
     slugs,
     write_artefact,
 )
+from muster.ports import Clock
+from muster.review.coordinator import Earlier
 from muster.review.document import format_review
-from muster.review.review import ReviewRequest
+from muster.review.review import ReviewRequest, review
 
 REVIEW = "review.md"
+
+
+class ProjectExaminer:
+    """Reviews what a run has integrated and leaves the verdict as the project's review.md."""
+
+    def __init__(self, project: Path, clock: Clock, bar: Bar, redact: Callable[[str], str]) -> None:
+        self._project = project
+        self._clock = clock
+        self._bar = bar
+        self._redact = redact
+
+    async def examine(self, state: RunState, base: str, commit: str, round: int) -> ReviewFinished:
+        """Review ``commit`` against ``base``, with the project's brief and the run's own tasks."""
+        started = self._clock.monotonic()
+        slug, last = state.accepted.slug, state.reviewed
+        request = ReviewRequest(
+            repo=self._project,
+            slug=slug,
+            since=base,
+            until=commit,
+            include_uncommitted=False,
+            manifests=tuple(entry.task for entry in state.tasks.values()),
+            bar=self._bar,
+            earlier=Earlier(round=round - 1, known=state.review_known),
+            touched_since=last.commit if last is not None else "",
+        )
+        brief = read_artefact(self._project, slug, BRIEF)
+        if brief is not None:
+            place = artefact_path(self._project, slug, BRIEF)
+            request = _with_brief(request, brief, str(place), place)
+        done = await review(request, self._redact)
+        keep_review(self._project, done)
+        return ReviewFinished(
+            slug=slug,
+            verdict=done.verdict.value,
+            counts=done.counts,
+            reviewed_files_count=len(done.coverage),
+            mode=done.mode,
+            duration_ms=int((self._clock.monotonic() - started) * 1000),
+            round=round,
+            commit=commit,
+            findings=kept(done.findings),
+            known=tuple(finding.id for finding in done.findings)[:MAX_KNOWN],
+        )
 
 
 def request_for(
@@ -55,9 +105,9 @@ def request_for(
     return _with_progress(request, project, slug), project
 
 
-def keep_review(project: Path, review: Review) -> Path:
+def keep_review(project: Path, done: Review) -> Path:
     """Write the project's review.md."""
-    return write_artefact(project, review.slug, REVIEW, format_review(review))
+    return write_artefact(project, done.slug, REVIEW, format_review(done))
 
 
 def load_review(project: Path | None, path: Path | None, slug: str | None) -> tuple[bytes, Path]:

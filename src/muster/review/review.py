@@ -32,7 +32,10 @@ PROGRAMS = "programs"
 
 
 class ReviewRequest(Record, frozen=True):
-    """What is to be reviewed and how; ``repo`` is any folder of a repository."""
+    """What is to be reviewed and how; ``repo`` is any folder of a repository.
+
+    ``touched_since`` is the commit that the last round of ``earlier`` was about.
+    """
 
     repo: Path
     slug: str = "review"
@@ -48,6 +51,7 @@ class ReviewRequest(Record, frozen=True):
     bar: Bar = Bar.ANY
     profile: str = "none"
     earlier: Earlier = Earlier()
+    touched_since: str = ""
 
 
 async def survey(request: ReviewRequest) -> tuple[Scope, Triage]:
@@ -80,8 +84,14 @@ async def review(request: ReviewRequest, redact: Callable[[str], str] | None = N
         return sealed(_refused(blank, seen), redact)
     refuted: dict[str, str] = {}
 
+    touched: frozenset[str] = frozenset()
+
     async def look_up() -> None:
+        nonlocal touched
         refuted.update(await read_refuted(scope.root, scope.store, scope.before))
+        if request.touched_since:
+            with scope.objects() as objects:
+                touched = await objects.differing(request.touched_since, scope.after_tree)
 
     async with anyio.create_task_group() as group:
         group.start_soon(look_up, name="refuted findings")
@@ -93,7 +103,7 @@ async def review(request: ReviewRequest, redact: Callable[[str], str] | None = N
         lines_of(scope),
         redact,
         bar=request.bar,
-        earlier=replace(request.earlier, refuted={**refuted, **request.earlier.refuted}),
+        earlier=replace(request.earlier, refuted=refuted, touched=touched),
         reasonable=request.mode != "quick",
     )
     runs = (ReviewerRun(name=PROGRAMS, status=ReviewerStatus.DONE),)

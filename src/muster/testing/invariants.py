@@ -31,6 +31,7 @@ class Evidence(Record, frozen=True):
     approved: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     main_allowed: bool = False
+    verdicts: dict[str, str] = {}
     used: dict[str, float] = {}
     reserved: dict[str, float] = {}
     over: frozenset[str] = frozenset()
@@ -72,6 +73,8 @@ def observe(seen: Evidence, state: RunState, event: ev.Event) -> Evidence:
                 return replace(seen, denied=seen.denied | {where})
             allowed = seen.main_allowed or where.startswith(Boundary.MAIN_MERGE.value)
             return replace(seen, approved=seen.approved | {where}, main_allowed=allowed)
+        case ev.ReviewFinished():
+            return replace(seen, verdicts={**seen.verdicts, event.commit: event.verdict})
         case ev.GatePassed() if event.boundary is Boundary.MAIN_MERGE:
             return replace(seen, main_allowed=state.policy.autonomy is Autonomy.OPEN)
         case _:
@@ -129,8 +132,19 @@ def check_entry(before: RunState, event: ev.Event, after: RunState, seen: Eviden
             require(before.policy.autonomy is Autonomy.OPEN, f"{event.boundary} passed in {before.policy.autonomy}")
         case ev.MainMergeStarted():
             require(seen.main_allowed, "main moves although nothing allowed it")
+            _check_review(before, seen)
         case _:
             pass
+
+
+def _check_review(before: RunState, seen: Evidence) -> None:
+    if not before.policy.review:
+        return
+    verdict = seen.verdicts.get(before.integration)
+    waved = {where for where in seen.approved if where.startswith(Boundary.REVIEW_VERDICT.value)}
+    unsettled = any(verdict == "INCONCLUSIVE" or "blocked" in where for where in waved)
+    passed = verdict in ("ALLOW", "WARN", "REFUSED") or (verdict is not None and unsettled)
+    require(passed, f"main moves although the review says {verdict}, approved: {waved}")
 
 
 def _check_start(before: RunState, event: ev.AttemptStarted, seen: Evidence) -> None:

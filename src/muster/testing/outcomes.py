@@ -8,6 +8,7 @@ from typing import assert_never
 from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
+from muster.model.findings import Finding, Severity, Verdict
 from muster.model.plan import Changes
 from muster.model.record import Record
 from muster.model.state import RunState, Station, TaskState, replace
@@ -23,6 +24,7 @@ Effect = (
     | do.StopTask
     | do.Halt
     | do.VerifyWave
+    | do.Review
     | do.PrepareMain
     | do.MoveMain
 )
@@ -43,6 +45,7 @@ class Menu(Record, frozen=True):
     merge: tuple[Cause, ...] = ()
     verify_fails: bool = False
     main_blocks: bool = False
+    verdicts: tuple[Verdict, ...] = ()
     stops_run: bool = False
     stops_task: bool = False
     answers: bool = True
@@ -95,6 +98,8 @@ def results(step: Effect, state: RunState, menu: Menu, integration: str, main: s
             yield _stopped(state.tasks[step.task], step.source)
         case do.VerifyWave():
             yield from _verified(state, step, menu)
+        case do.Review():
+            yield from (_reviewed(step, verdict) for verdict in menu.verdicts)
         case do.PrepareMain():
             yield from _prepared(state, menu, main)
         case do.MoveMain():
@@ -207,6 +212,27 @@ def _verified(state: RunState, step: do.VerifyWave, menu: Menu) -> Iterator[Resu
         broken = Receipt(command=commands[0], exit_code=1, tree=tree, environment="", tail="no")
         failed = ev.WaveFinished(wave=step.wave, ok=False, tree=tree, receipts=(*known, broken))
         yield Result(name=f"wave {step.wave} fails", facts=(failed,))
+
+
+def _reviewed(step: do.Review, verdict: Verdict) -> Result:
+    blocker = Finding(
+        rule="X",
+        severity=Severity.BLOCKER,
+        path="a",
+        line=1,
+        title="t",
+        detail="d",
+        id=f"f-{len(step.commit):016x}",
+    )
+    finished = ev.ReviewFinished(
+        slug="demo",
+        verdict=verdict.value,
+        round=step.round,
+        commit=step.commit,
+        findings=(blocker,) if verdict is Verdict.BLOCK else (),
+        known=(blocker.id,) if verdict is Verdict.BLOCK else (),
+    )
+    return Result(name=f"review says {verdict.value}", facts=(finished,))
 
 
 def _prepared(state: RunState, menu: Menu, main: str) -> Iterator[Result]:

@@ -169,7 +169,7 @@ def _reconciled(world: World, steps: tuple[do.Step, ...]) -> tuple[Flight, ...]:
 
 def _subject(step: Effect) -> str:
     """What a step works on; two steps about the same thing are never in flight together."""
-    return "@main" if isinstance(step, do.VerifyWave | do.PrepareMain | do.MoveMain) else step.task
+    return "@main" if isinstance(step, do.VerifyWave | do.Review | do.PrepareMain | do.MoveMain) else step.task
 
 
 def moves(world: World) -> Iterator[Move]:
