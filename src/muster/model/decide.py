@@ -7,8 +7,9 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.attempts import Cause, Ending, Failure
+from muster.model.attempts import Cause, Failure
 from muster.model.budget import NOTHING, Elsewhere
+from muster.model.endings import complete, gone_at, moved, over
 from muster.model.fallback import choice
 from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
@@ -48,13 +49,13 @@ def decide(state: RunState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tu
         case Stage.IDLE:
             return _idle(state, now)
         case Stage.APPROVED:
-            return _write(_moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"))
+            return _write(moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"))
         case Stage.EXECUTING:
             return _executing(state, now, elsewhere)
         case Stage.MERGE_PENDING:
             return _merge_pending(state, now)
         case Stage.MAIN_MERGED:
-            return _write(_complete(state, now))
+            return _write(complete(state, now))
         case _:
             assert_never(state.stage)
 
@@ -63,7 +64,7 @@ def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     workflow, count = state.accepted.workflow, len(state.tasks)
     boundary, subject = (Boundary.BRIEF_READY, "brief") if workflow else (Boundary.PLAN_READY, "plan")
     if not must_ask(state.policy.autonomy, boundary):
-        return _write(_moved(state, Stage.APPROVED, by=policy_name(state), why=f"{subject} accepted"))
+        return _write(moved(state, Stage.APPROVED, by=policy_name(state), why=f"{subject} accepted"))
     gate = state.gate_for(boundary, subject)
     if gate is None:
         plan = f"this plan of {count} task{'s' * (count != 1)}"
@@ -73,7 +74,7 @@ def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         return _wait(gate)
     if not gate.approved:
         return _write(*_denied(state, gate, now))
-    return _write(_moved(state, Stage.APPROVED, by=gate.answered.by, why=gate.answered.why))
+    return _write(moved(state, Stage.APPROVED, by=gate.answered.by, why=gate.answered.why))
 
 
 def _executing(state: RunState, now: datetime, elsewhere: Elsewhere) -> tuple[do.Step, ...]:
@@ -116,7 +117,7 @@ def _stop_after_failure(state: RunState, effects: list[do.Step], now: datetime) 
     entry = state.tasks[state.stopping]
     why = entry.reason if entry.task.milestone else f"{state.stopping} failed: {entry.reason}"
     end = "cancelled" if entry.task.milestone else "error"
-    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), *_over(state, end, now, why))
+    return _write(moved(state, Stage.IDLE, by="scheduler", why=why), *over(state, end, now, why))
 
 
 def _asks_here(state: RunState) -> bool:
@@ -220,7 +221,7 @@ def _between_waves(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     if last:
         return _write(
             *(phase_finished(state, phase) for phase in state.phases),
-            _moved(state, Stage.MERGE_PENDING, by="scheduler", why="all tasks are closed"),
+            moved(state, Stage.MERGE_PENDING, by="scheduler", why="all tasks are closed"),
         )
     number = min(state.tasks[name].wave for name in state.unblocked)
     names = tuple(name for name in state.unblocked if state.tasks[name].wave == number)
@@ -251,23 +252,23 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
             return _wait(gates[-1])
         if gates[-1].approved:
             return (again,)
-    return _write(_moved(state, Stage.IDLE, by="scheduler", why=why), *_over(state, "error", now, why))
+    return _write(moved(state, Stage.IDLE, by="scheduler", why=why), *over(state, "error", now, why))
 
 
 def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     if state.reviewed is not None and state.open_tasks:
-        return _write(_moved(state, Stage.EXECUTING, by="review", why=said_of(state)))
+        return _write(moved(state, Stage.EXECUTING, by="review", why=said_of(state)))
     if state.changed and (steps := _reviewed(state, now)):
         return steps
     target = state.accepted.target
     if not state.changed or not target:
         why = "" if not state.changed else f"HEAD was detached; the result is refs/muster/{state.run}/integration"
         return _write(
-            _moved(state, Stage.IDLE, by="scheduler", why=why or "nothing to merge"), _complete(state, now, why)
+            moved(state, Stage.IDLE, by="scheduler", why=why or "nothing to merge"), complete(state, now, why)
         )
     if state.main_commit:
         return _write(
-            _moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why=f"{target} moved"), _complete(state, now)
+            moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why=f"{target} moved"), complete(state, now)
         )
     subject = target.removeprefix("refs/heads/")
     if must_ask(state.policy.autonomy, Boundary.MAIN_MERGE):
@@ -298,7 +299,7 @@ def _reviewed(state: RunState, now: datetime) -> tuple[do.Step, ...]:
             return _answered(state, now, Boundary.REVIEW_VERDICT, subject_of(state), question_of(state))
         case Next.END:
             why = said_of(state)
-            return _write(_moved(state, Stage.IDLE, by="review", why=why), *_over(state, "error", now, why))
+            return _write(moved(state, Stage.IDLE, by="review", why=why), *over(state, "error", now, why))
 
 
 def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.Step, ...]:
@@ -318,33 +319,20 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
         return (do.MoveMain(target=started.target, before=started.before, after=started.commit),)
     if state.main_commit:
         return _write(
-            _moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why="moved before the stop"), _complete(state, now)
+            moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why="moved before the stop"), complete(state, now)
         )
     # Salvaging comes after: what counts is when the last process that was ended for this was gone.
-    latency = int((_gone_at(state, now) - request.requested) / timedelta(milliseconds=1))
+    latency = int((gone_at(state, now) - request.requested) / timedelta(milliseconds=1))
     cancelled = ev.RunCancelled(
         source=request.source,
         requested=request.requested,
         acknowledged=request.acknowledged,
         latency_ms=max(0, latency),
     )
-    over = _over(state, "cancelled", now, request.source)
+    end = over(state, "cancelled", now, request.source)
     if state.stage is Stage.IDLE:
-        return _write(cancelled, *over)
-    return _write(cancelled, _moved(state, Stage.IDLE, by=request.source, why="cancelled"), *over)
-
-
-def _gone_at(state: RunState, now: datetime) -> datetime:
-    attempts = [entry.last for entry in state.tasks.values() if entry.status is TaskStatus.CANCELLED and entry.attempts]
-    lasted = ((one.started_at, one.outcome) for one in attempts)
-    return max(
-        (
-            start + timedelta(milliseconds=outcome.duration_ms)
-            for start, outcome in lasted
-            if outcome is not None and outcome.ending is Ending.CANCELLED and outcome.duration_ms
-        ),
-        default=now,
-    )
+        return _write(cancelled, *end)
+    return _write(cancelled, moved(state, Stage.IDLE, by=request.source, why="cancelled"), *end)
 
 
 def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
@@ -382,31 +370,8 @@ def _write(*events: ev.Event) -> tuple[do.Step, ...]:
 def _denied(state: RunState, gate: Gate, now: datetime) -> tuple[ev.Event, ...]:
     assert gate.answered is not None
     why = why_denied(gate)
-    over = _over(state, "cancelled", now, why)
-    return over if state.stage is Stage.IDLE else (_moved(state, Stage.IDLE, by=gate.answered.by, why=why), *over)
-
-
-def _moved(state: RunState, after: Stage, *, by: str, why: str) -> ev.AutonomyTransition:
-    return ev.AutonomyTransition(before=state.stage, after=after, by=by, why=why)
-
-
-def _complete(state: RunState, now: datetime, reason: str = "") -> ev.RunStateChanged:
-    failed = state.count(TaskStatus.FAILED) + state.count(TaskStatus.SKIPPED) + state.count(TaskStatus.CANCELLED)
-    open_ends = f"{failed} of {len(state.tasks)} tasks are not done" if failed else ""
-    return _ended(state, "complete", now, "; ".join(part for part in (open_ends, reason) if part))
-
-
-def _over(state: RunState, outcome: str, now: datetime, why: str) -> tuple[ev.Event, ...]:
-    """The end of a run that leaves tasks undone: they are closed with it, as nothing will ever start them."""
-    left = (name for name, entry in state.tasks.items() if not entry.status.closed)
-    reason = f"the run was cancelled: {why}" if outcome == "cancelled" else f"the run failed: {why}"
-    return (*(ev.TaskSkipped(task=name, reason=reason) for name in left), _ended(state, outcome, now, why))
-
-
-def _ended(state: RunState, outcome: str, now: datetime, reason: str = "") -> ev.RunStateChanged:
-    duration = (now - state.started_at) if state.started_at is not None else timedelta()
-    milliseconds = max(0, duration // timedelta(milliseconds=1))
-    return ev.RunStateChanged(state=outcome, run_id=state.run, duration_ms=milliseconds, reason=reason)
+    end = over(state, "cancelled", now, why)
+    return end if state.stage is Stage.IDLE else (moved(state, Stage.IDLE, by=gate.answered.by, why=why), *end)
 
 
 def _retry(entry: TaskState, failure: Failure, now: datetime, delay: int) -> ev.RetryScheduled:
