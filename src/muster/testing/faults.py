@@ -8,6 +8,7 @@
 * ``full@7-9`` lets the journal not grow during these appends, as on a full disk;
 * ``io@7-9`` makes every write of the process to a file fail during these appends;
 * ``clock@7:-3600`` puts the wall clock an hour back from then on, and a positive number forward;
+* ``fast@1:600`` lets ten minutes of the clock pass in a second, from the beginning on;
 * ``count`` prints the number of appends as the last line of the standard error.
 
 The product knows nothing of this: the store's append and the clock are wrapped from here, and what
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from runpy import run_module
+from time import monotonic
 from typing import Any
 
 import psutil
@@ -34,7 +36,7 @@ from muster.model.record import Record
 from muster.process.facts import MARKER
 from muster.stores.sqlite.store import SqliteStore
 
-_KINDS = ("kill", "agents", "stop", "full", "io", "clock")
+_KINDS = ("kill", "agents", "stop", "full", "io", "clock", "fast")
 
 
 class Fault(Record, frozen=True):
@@ -74,7 +76,9 @@ def parse(text: str) -> tuple[Fault, ...]:
 
 def arm(faults: Sequence[Fault]) -> Callable[[], int]:
     """Let the faults happen in this process; what comes back tells how many appends there were so far."""
-    append, now = SqliteStore.append, SystemClock.now
+    append, now, sleep = SqliteStore.append, SystemClock.now, SystemClock.sleep
+    rate = max((float(fault.detail) for fault in faults if fault.kind == "fast"), default=1.0)
+    began, counted_from = now(SystemClock()), SystemClock().monotonic()
     seen = 0
 
     async def faulty(self: SqliteStore, *args: Any, **kwargs: Any) -> Any:
@@ -99,10 +103,18 @@ def arm(faults: Sequence[Fault]) -> Callable[[], int]:
 
     def skewed(self: SystemClock) -> datetime:
         seconds = sum(float(fault.detail) for fault in faults if fault.kind == "clock" and fault.first <= seen)
-        return now(self) + timedelta(seconds=seconds)
+        return began + (now(self) - began) * rate + timedelta(seconds=seconds)
+
+    def quick(self: SystemClock) -> float:
+        return counted_from + (monotonic() - counted_from) * rate
+
+    async def short(self: SystemClock, seconds: float) -> None:
+        await sleep(self, seconds / rate)
 
     SqliteStore.append = faulty  # type: ignore[method-assign]
     SystemClock.now = skewed  # type: ignore[method-assign]
+    SystemClock.monotonic = quick  # type: ignore[method-assign]
+    SystemClock.sleep = short  # type: ignore[method-assign]
     return lambda: seen
 
 
