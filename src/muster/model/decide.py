@@ -168,7 +168,8 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
     name, policy = entry.task.id, state.policy
     failure = entry.last.failure or Failure(cause=Cause.CRASH, message="ended without a reason")
     if failure.cause is Cause.CANCELLED:
-        return (do.StopTask(task=name, source="caller"),)
+        # Nobody here asked for it: somebody outside told its processes to end.
+        return (do.StopTask(task=name, source="unknown"),)
     if failure.cause is Cause.INTERRUPTED:
         if entry.interruptions < MAX_INTERRUPTIONS or entry.forgiven == entry.last.number:
             return _write(_retry(entry, failure, now, delay=0))
