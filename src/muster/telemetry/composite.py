@@ -119,6 +119,7 @@ class _Lane:
         """Nobody waits for this exporter any longer; what it has not begun it will not begin."""
         with self._changed:
             self._waiting.clear()
+        self._breaker.tell(ok=False)
         self._fail("it did not end in time")
         self._left = True
 
