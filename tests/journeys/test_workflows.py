@@ -65,3 +65,148 @@ def test_words_become_a_merged_change_through_explore_execute_and_verify(site: S
     assert [data["phase"] for data in site.of("phase.finished")] == ["research", "execute", "review"]
     assert prompt(site, "execute").startswith("Add a --verbose flag\n---\n")
     assert "The flags are in a.txt." in prompt(site, "execute")
+
+
+PLAN = """## Write one
+```yaml
+id: T1
+agent: executor
+prompt: Write one.
+expected_paths: [one.txt]
+```
+
+## Write two
+```yaml
+id: T2
+agent: executor
+needs: [T1]
+prompt: Write two.
+expected_paths: [two.txt]
+```
+"""
+NO_PLAN = PLAN.replace("needs: [T1]", "needs: [T9]")
+ONE = [{"write": {"path": "one.txt", "text": "1\n"}}]
+TWO = [{"write": {"path": "two.txt", "text": "2\n"}}]
+DEFAULT: dict[str, Any] = {
+    "explore": [{"say": "There is a.txt."}],
+    "plan": {"attempts": {1: [{"say": NO_PLAN}]}, "default": [{"say": PLAN}]},
+    "T1": ONE,
+    "T2": TWO,
+    "verify": HOLDS,
+}
+
+
+def test_the_plan_of_an_agent_becomes_tasks_after_one_round_of_repair(site: Site) -> None:
+    crew(site, DEFAULT)
+
+    ran = site.muster("run", "-m", "Write one and two", "--gates", "open")
+
+    assert ran.code == 0, (ran.out, ran.err)
+    assert {"one.txt", "two.txt"} <= set(site.tree("main"))
+    assert "T2.needs[0]: unknown task 'T9'" in prompt(site, "plan", 2)
+    assert [data["attempt"] for data in site.of("task.attempt_started") if data["task"] == "plan"] == [1, 2]
+    tasks = {task["id"]: task for task in site.show()["tasks"]}
+    assert tasks["T1"]["needs"] == ["plan-ready"]
+    assert tasks["execute"]["needs"] == ["plan-ready", "T1", "T2"]
+    assert [data["phase"] for data in site.of("phase.finished")] == ["research", "plan", "execute", "review"]
+    assert "There is a.txt." in prompt(site, "T1")
+    assert "Write one and two" in prompt(site, "T2")
+
+
+def test_a_plan_that_stays_wrong_starts_nothing(site: Site) -> None:
+    crew(site, {**DEFAULT, "plan": [{"say": NO_PLAN}]})
+
+    ran = site.muster("run", "-m", "Write one and two", "--gates", "open")
+
+    assert ran.code == 1
+    assert "unknown task 'T9'" in ran.out
+    assert {data["task"] for data in site.of("task.attempt_started")} == {"explore", "plan"}
+
+
+def test_a_command_that_nobody_named_is_shown_to_a_person_before_the_plan_is_carried_out(site: Site) -> None:
+    strange = PLAN.replace("expected_paths: [one.txt]", 'expected_paths: [one.txt]\nverify: ["test -f one.txt"]')
+    crew(site, {**DEFAULT, "plan": [{"say": strange}]})
+
+    ran = site.muster("run", "-m", "Write one and two")
+    (gate,) = site.show()["gates"]
+    assert ran.code == 3
+    assert gate["boundary"] == "plan-critic-blocker"
+    assert "test -f one.txt" in gate["detail"]
+    assert "T1" not in {data["task"] for data in site.of("task.attempt_started")}
+    site.muster("approve", gate["id"], "--continue")
+
+    assert site.show()["gates"][-1]["boundary"] == "main-merge"
+    assert site.show()["stage"] == "merge-pending"
+
+
+def test_a_command_that_the_brief_names_needs_no_second_word(site: Site) -> None:
+    named = PLAN.replace("expected_paths: [one.txt]", 'expected_paths: [one.txt]\nverify: ["test -f one.txt"]')
+    crew(site, {**DEFAULT, "plan": [{"say": named}]})
+
+    site.muster("run", "-m", "Write one and two. It must pass verify: `test -f one.txt`")
+
+    assert [gate["boundary"] for gate in site.show()["gates"]] == ["main-merge"]
+
+
+def test_what_a_verifier_finds_broken_is_not_merged(site: Site) -> None:
+    crew(site, {**DEFAULT, "verify": [{"say": "two.txt is wrong.\nVERDICT: BROKEN"}]})
+    before = site.head()
+
+    ran = site.muster("run", "-m", "Write one and two", "--gates", "open")
+
+    assert ran.code == 1
+    assert "two.txt is wrong." in ran.out
+    assert site.head() == before
+
+
+def test_no_at_the_plan_ends_the_run_and_starts_none_of_its_tasks(site: Site) -> None:
+    crew(site, DEFAULT)
+
+    site.muster("run", "-m", "Write one and two", "--gates", "closed")
+    for _ in range(8):
+        gate = site.show()["gates"][-1]
+        if gate["boundary"] == "plan-ready":
+            break
+        site.muster("approve", gate["id"], "--continue")
+    site.muster("deny", gate["id"], "-m", "too much")
+    site.muster("continue")
+
+    asked = [gate["boundary"] for gate in site.show()["gates"]]
+    assert asked[0] == "brief-ready"
+    assert asked[-1] == "plan-ready"
+    assert site.show()["status"] == "cancelled"
+    assert "too much" in site.show()["reason"]
+    assert "T1" not in {data["task"] for data in site.of("task.attempt_started")}
+
+
+def test_who_cannot_be_had_is_replaced_by_the_next_one_named(site: Site) -> None:
+    away = [{"exit": {"code": 1, "class": "auth", "message": "log in first"}}]
+    crew(
+        site,
+        {"explore": [{"say": "x"}], "execute": WRITES, "verify": HOLDS},
+        "[agents.away]",
+        'dialect = "scripted"',
+        f"command = [{json.dumps(str(site.root / 'away.yaml'))}]",
+        "[phases]",
+        'execute = ["away:big@high", "crew:small@low"]',
+    )
+    (site.root / "away.yaml").write_text(json.dumps(away))
+
+    ran = site.muster("run", "-m", "Add a --verbose flag", "-w", "fast-fix", "--gates", "open")
+
+    assert ran.code == 0, (ran.out, ran.err)
+    asked = [data for data in site.of("task.attempt_started") if data["task"] == "execute"]
+    assert [(data["agent"], data["model"], data["effort"]) for data in asked] == [
+        ("away:big@high", "big", "high"),
+        ("crew:small@low", "small", "low"),
+    ]
+
+
+def test_until_a_phase_only_the_steps_up_to_it_are_taken(site: Site) -> None:
+    crew(site, DEFAULT)
+
+    ran = site.muster("run", "-m", "Write one and two", "--until", "plan", "--gates", "open")
+
+    assert ran.code == 0, (ran.out, ran.err)
+    assert {data["task"] for data in site.of("task.attempt_started")} == {"explore", "plan"}
+    assert "one.txt" not in site.tree("main")
