@@ -112,6 +112,25 @@ def agent(ctx: click.Context, name: str, tasks: int, model: str, prompt: str, as
     ctx.exit(1 if figures.failed else 0)
 
 
+@bench.command("review")
+@click.option("--repo", type=click.Path(exists=True, file_okay=False), help="A repository instead of a made one.")
+@click.option("--commits", type=click.IntRange(1), default=30, show_default=True)
+@json_option
+def review(repo: str | None, commits: int, as_json: bool) -> None:
+    """Time that a review by code alone takes in this process, with its git and linters."""
+    from pathlib import Path
+
+    import anyio
+
+    from muster.bench.review import measure, table
+
+    rows = anyio.run(measure, Path(repo).resolve() if repo else None, commits)
+    if as_json:
+        emit({"review": rows})
+    else:
+        click.echo(table(rows))
+
+
 @bench.command("startup")
 @click.option("--runs", type=click.IntRange(1), default=10, show_default=True)
 @json_option

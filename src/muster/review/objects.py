@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from muster import process
-from muster.model.errors import EnvironmentProblem
+from muster.model.errors import EnvironmentProblem, TooMuchOutput
 
 _EMPTY_TREES = {
     "sha1": "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
@@ -115,17 +115,22 @@ class Objects:
     async def blobs(self, ids: Iterable[str]) -> dict[str, bytes]:
         """The contents of blobs; one that is missing or too large is left out."""
         wanted = sorted(set(ids) - {""})
-        if not wanted:
-            return {}
-        sizes = await self._git("cat-file", "--batch-check", stdin="\n".join(wanted).encode() + b"\n")
-        chosen: list[str] = []
-        total = 0
-        for line in sizes.decode().splitlines():
+        try:
+            found = await self._contents(wanted)
+        except TooMuchOutput:
+            found = await self._contents(await self._small(wanted))
+        return {name: data for name, data in found.items() if len(data) <= LARGEST_BLOB}
+
+    async def _small(self, ids: Sequence[str]) -> list[str]:
+        """Those that fit into memory together, without the largest."""
+        said = await self._git("cat-file", "--batch-check", stdin="\n".join(ids).encode() + b"\n")
+        chosen, total = [], 0
+        for line in said.decode().splitlines():
             name, kind, *size = line.split(" ")
             if kind == "blob" and int(size[0]) <= LARGEST_BLOB and total + int(size[0]) <= _LARGEST_BATCH:
                 total += int(size[0])
                 chosen.append(name)
-        return await self._contents(chosen)
+        return chosen
 
     async def _contents(self, ids: Sequence[str]) -> dict[str, bytes]:
         if not ids:
@@ -134,9 +139,12 @@ class Objects:
         found: dict[str, bytes] = {}
         at = 0
         while (end := said.find(b"\n", at)) >= 0:
-            name, kind, size = said[at:end].decode().split(" ")
+            name, kind, *size = said[at:end].decode().split(" ")
+            if kind == "missing":
+                at = end + 1
+                continue
             if kind != "blob":
                 raise EnvironmentProblem(f"git says that {name} is a {kind} and not a blob.")
-            found[name] = said[end + 1 : end + 1 + int(size)]
-            at = end + 2 + int(size)
+            found[name] = said[end + 1 : end + 1 + int(size[0])]
+            at = end + 2 + int(size[0])
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from muster.review.splits import suggest
 MAX_FILES = 100
 MAX_DIFF_BYTES = 400_000  # 100,000 tokens at four bytes each
 _GITLINK = "160000"
+_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # What Muster writes while it works is not the work.
 _OUR_PLACES = tuple(f":(top,exclude,glob)**/.muster/{name}/**" for name in ("projects", "state", "worktrees"))
 _PLACES = ("--", ":(top)", *_OUR_PLACES)
@@ -100,9 +102,11 @@ async def find_scope(
     """
     git = Git(repo)
     start = since or session_start
-    (place, dirty), (head, named) = await both(
-        lambda: both(lambda: _place(git), lambda: _is_dirty(git, include_uncommitted and until == "HEAD")),
-        lambda: both(lambda: _commit(git, until), lambda: _commit(git, start)),
+    place, (dirty, (head, named)) = await both(
+        lambda: _place(git),
+        lambda: both(
+            lambda: _is_dirty(git, include_uncommitted and until == "HEAD"), lambda: _commits(git, until, start)
+        ),
     )
     if until != "HEAD" and not head:
         raise InputError(f"{until!r} names no commit of this repository.", hint="git log --oneline")
@@ -117,7 +121,10 @@ async def find_scope(
         tree, warning = await _working_tree(git, place)
         warnings += [warning] * bool(warning)
     with Objects(place.store, place.object_format) as objects:
-        return await _read(objects, place, before, head, tree, warnings)
+        aside, scope = await both(
+            lambda: _aside(git, named, head), lambda: _read(objects, place, before, head, tree, warnings)
+        )
+    return msgspec.structs.replace(scope, warnings=(*scope.warnings, *aside))
 
 
 async def _read(
@@ -193,12 +200,24 @@ async def _place(git: Git) -> _Place:
     )
 
 
-async def _commit(git: Git, ref: str) -> str:
-    """The id of a commit; empty when there is none of that name."""
-    if not ref:
-        return ""
-    done = await git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", check=False)
-    return done.stdout.decode().strip() if done.ok else ""
+async def _commits(git: Git, *names: str) -> list[str]:
+    """The ids of commits; empty for a name that stands for none."""
+    asked = "".join(f"{name}^{{commit}}\n" for name in names)
+    if asked.count("\n") > len(names):
+        raise InputError(f"The name of a commit has no line breaks: {names!r}")
+    done = await git(
+        "cat-file", "--batch-check=%(objectname)", stdin=asked.encode(errors="surrogateescape"), check=False
+    )
+    # What is missing or ambiguous is echoed with a word behind it.
+    found = [line if _ID.fullmatch(line) else "" for line in done.stdout.decode(errors="replace").splitlines()]
+    return found if len(found) == len(names) else [""] * len(names)
+
+
+async def _aside(git: Git, named: str, head: str) -> tuple[str, ...]:
+    """A warning when the range begins at a commit that is not in the history of its end."""
+    if not named or not head or (await git("merge-base", "--is-ancestor", named, head, check=False)).ok:
+        return ()
+    return (f"{named[:12]} is not in the history of {head[:12]}: what only it has counts as taken away.",)
 
 
 async def _is_empty_tree(git: Git, name: str) -> bool:
@@ -215,16 +234,13 @@ async def _before(
     if since and not named:
         return "", []
     if named:
-        inside = await git("merge-base", "--is-ancestor", named, head, check=False)
-        if inside.ok:
-            return named, []
-        return named, [f"{since or named[:12]} is not an ancestor of HEAD: what HEAD lacks of it counts as taken away."]
+        return named, []
     if brief_mtime is not None:
         found = await git.text("rev-list", "-1", f"--min-age={int(brief_mtime)}", head)
         if found:
             return found, [f"The session's first commit is not known: {found[:12]}, the last one before the brief, is."]
         return "", ["No commit is older than the brief: everything counts as new."]
-    parent = await _commit(git, f"{head}^1")
+    (parent,) = await _commits(git, f"{head}^1")
     if not parent and place.shallow:
         return "", ["The clone is shallow and ends at HEAD: everything counts as new. git fetch --unshallow"]
     return parent, ["No --since: the last commit is looked at."] if parent else ["HEAD is the first commit."]

@@ -11,7 +11,7 @@ from muster.model.record import Record
 from muster.review.objects import Objects
 from muster.review.rules.declared import declared, is_manifest, normal, provides
 from muster.review.rules.kinds import is_aside, is_script, language, words
-from muster.review.rules.python import imports
+from muster.review.rules.python import Import, imports
 from muster.review.rules.spots import Pair, Side, Spot, normalised
 
 _OLD_STDLIB = frozenset(
@@ -55,14 +55,15 @@ def wanted(pair: Pair) -> Iterator[Wanted]:
     if pair.new is None or pair.change.mode == "120000":
         return
     if language(pair.path) == "python":
-        if b"import" not in pair.new.data or not any(b"import" in line or b"(" in line for line in _touched(pair)):
+        if not any(b"import" in line for line in _touched(pair)):
             return
-        old = {found.module: found.soft for found in imports(pair.old.tree)} if pair.old and pair.old.tree else {}
+        seen: dict[str, bool] = {}
         for found in imports(pair.new.tree) if pair.new.tree else ():
-            # What was imported softly and is needed now is new too.
-            if found.module not in old or (old[found.module] and not found.soft):
-                yield Wanted(pair=pair, module=found.module, line=found.line, soft=found.soft, script=False)
-                old[found.module] = found.soft
+            if not _is_standard(found.module) and (found.module not in seen or (seen[found.module] and not found.soft)):
+                seen[found.module] = found.soft
+                # What was imported softly and is needed now is new too.
+                if not any(old.module == found.module and old.soft <= found.soft for old in _imported(pair.old, found)):
+                    yield Wanted(pair=pair, module=found.module, line=found.line, soft=found.soft, script=False)
     elif is_script(pair.path):
         before = set(_specifiers(pair.old)) if pair.old else set()
         for name in _specifiers(pair.new):
@@ -71,6 +72,17 @@ def wanted(pair: Pair) -> Iterator[Wanted]:
                 at = re.search(rf"""["']{re.escape(name)}(?:/[^"']*)?["']""", pair.new.text)
                 line = pair.new.text.count("\n", 0, at.start()) + 1 if at else 1
                 yield Wanted(pair=pair, module=name, line=line, soft=False, script=True)
+
+
+def _imported(side: Side | None, like: Import) -> Iterator[Import]:
+    """The imports of an old text, which is not parsed when it does not even name the module."""
+    if side is not None and like.module.rpartition(".")[2] in side.text and side.tree is not None:
+        yield from imports(side.tree)
+
+
+def _is_standard(module: str) -> bool:
+    top = module.partition(".")[0]
+    return top in sys.stdlib_module_names or top in _OLD_STDLIB
 
 
 def _touched(pair: Pair) -> Iterator[bytes]:
@@ -121,7 +133,7 @@ def _is_known(each: Wanted, own: frozenset[str]) -> bool:
     top = each.module.partition(".")[0]
     if each.script:
         return each.module.partition("/")[0] in own
-    return top in sys.stdlib_module_names or top in _OLD_STDLIB or top in own
+    return top in own
 
 
 def _own_modules(tree: Iterable[str]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from muster.review.rules.python import Function, docstring_of, functions
 from muster.review.rules.spots import Side, Spot
 
 _RULE = "PLACEHOLDER_IN_CODE"
-_REMINDER = re.compile(r"(?:#|//|/\*|^\s*\*|<!--|--|;).{0,200}?\b(TODO|FIXME|XXX|HACK)\b(?!\s*=)")
+_REMINDER = re.compile(r"(?:#|//|/\*|^[ \t]*\*|<!--|--|;).{0,200}?\b(TODO|FIXME|XXX|HACK)\b(?!\s*=)", re.MULTILINE)
 _OMITTED = re.compile(
     r"(?:#|//|/\*|\.\.\.).{0,40}?\b(?:rest of (?:the |your |this )?(?:implementation|code|function|file|class|method)\b"
     r"|(?:existing|remaining|previous) (?:code|implementation|logic) (?:here|remains|unchanged|goes|\.\.\.)"
@@ -21,18 +21,18 @@ _OMITTED = re.compile(
     re.IGNORECASE,
 )
 _DEBUG = {
-    "python": re.compile(r"^\s*(?:breakpoint\(\)|(?:i?pu?db)\.set_trace\(|import i?pu?db\b)"),
-    "javascript": re.compile(r"^\s*(?:debugger\b|console\.(?:log|debug|trace)\()"),
-    "ruby": re.compile(r"^\s*(?:binding\.(?:pry|irb)|byebug)\b"),
-    "go": re.compile(r"^\s*(?:spew\.Dump|fmt\.Print(?:ln|f)?\(\"(?:DEBUG|debug|XXX))"),
-    "rust": re.compile(r"\bdbg!\("),
+    "python": re.compile(r"(?m)^[ \t]*(?:breakpoint\(\)|(?:i?pu?db)\.set_trace\(|import i?pu?db\b)"),
+    "javascript": re.compile(r"(?m)^[ \t]*(?:debugger\b|console\.(?:log|debug|trace)\()"),
+    "ruby": re.compile(r"(?m)^[ \t]*(?:binding\.(?:pry|irb)|byebug)\b"),
+    "go": re.compile(r"(?m)^[ \t]*(?:spew\.Dump|fmt\.Print(?:ln|f)?\(\"(?:DEBUG|debug|XXX))"),
+    "rust": re.compile(r"(?m)\bdbg!\("),
 }
 _DEBUG |= {"typescript": _DEBUG["javascript"], "tsx": _DEBUG["javascript"]}
 _STUB = re.compile(
     r"""\bthrow new \w*(?:Error|Exception)\(\s*["'`](?:not (?:yet )?implemented|todo|unimplemented)\b"""
     r"""|\b(?:todo|unimplemented)!\(|\bpanic\("(?:not (?:yet )?implemented|todo|unimplemented)"""
-    r"""|^\s*TODO\(|\bfatalError\("(?:not (?:yet )?implemented)""",
-    re.IGNORECASE,
+    r"""|^[ \t]*TODO\(|\bfatalError\("(?:not (?:yet )?implemented)""",
+    re.IGNORECASE | re.MULTILINE,
 )
 _HINTS = ("TODO", "FIXME", "XXX", "HACK")
 _ABSTRACT = re.compile(r"Base|Abstract|Mixin|Interface|Protocol|Dummy|Null|Stub|Fake|Mock")
@@ -48,20 +48,20 @@ def placeholders(side: Side) -> Iterator[Spot]:
     if not is_code(side.path):
         return
     kind, test = language(side.path), is_test(side.path)
-    debug = _DEBUG.get(kind)
-    for number, line in enumerate(side.lines, 1):
-        if any(hint in line for hint in _HINTS) and (found := _REMINDER.search(line)):
-            yield _spot(
-                number, line, Severity.MINOR, f"A {found[1]} is left in the code", "Do it now or keep it elsewhere."
-            )
-        if _OMITTED.search(line) and not test:
-            yield _spot(
-                number, line, Severity.MAJOR, "A comment stands where code should be", "Write the code it names."
-            )
-        if debug is not None and debug.search(line) and not is_aside(side.path):
-            yield _spot(number, line, Severity.MINOR, "A leftover of debugging", "Take it out, or use the logger.")
-        if not test and kind != "python" and _STUB.search(line):
-            yield _spot(number, line, Severity.MAJOR, "A stub that only fails", "Write the implementation.")
+    for found in _REMINDER.finditer(side.text) if any(hint in side.text for hint in _HINTS) else ():
+        title = f"A {found[1]} is left in the code"
+        yield _spot(side, found.start(1), Severity.MINOR, title, "Do it now, or keep it where it is not forgotten.")
+    if test:
+        return
+    for found in _OMITTED.finditer(side.text):
+        yield _spot(
+            side, found.start(), Severity.MAJOR, "A comment stands where code should be", "Write the code it names."
+        )
+    for found in _STUB.finditer(side.text) if kind != "python" else ():
+        yield _spot(side, found.start(), Severity.MAJOR, "A stub that only fails", "Write the implementation.")
+    if kind in _DEBUG and not is_aside(side.path):
+        for found in _DEBUG[kind].finditer(side.text):
+            yield _spot(side, found.end(), Severity.MINOR, "A leftover of debugging", "Take it out, or use the logger.")
 
 
 def python_stubs(side: Side) -> Iterator[Spot]:
@@ -120,8 +120,9 @@ def _is_abstract(function: Function) -> bool:
     return bool(_BY_DESIGN.search(docstring_of(owner)))
 
 
-def _spot(line: int, evidence: str, severity: Severity, title: str, detail: str) -> Spot:
-    return Spot(rule=_RULE, severity=severity, line=line, title=title, detail=detail, evidence=evidence)
+def _spot(side: Side, at: int, severity: Severity, title: str, detail: str) -> Spot:
+    line = side.text.count("\n", 0, at) + 1
+    return Spot(rule=_RULE, severity=severity, line=line, title=title, detail=detail, evidence=side.line(line))
 
 
 RULES = (placeholders, python_stubs)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from muster.model.record import Record
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -53,24 +54,27 @@ def docstring_of(node: Def | ast.ClassDef) -> str:
 
 
 def imports(tree: ast.AST, soft: bool = False) -> Iterator[Import]:
-    """Every absolute import of a module, wherever it stands."""
-    for node in ast.iter_child_nodes(tree):
-        match node:
-            case ast.Import(names=names):
-                yield from (Import(module=name.name, line=node.lineno, soft=soft) for name in names)
-            case ast.ImportFrom(module=str() as module, level=0):
-                yield Import(module=module, line=node.lineno, soft=soft)
-            case ast.Try(handlers=handlers) if handlers and _forgives(handlers):
-                yield from imports(node, True)
-            case ast.If(test=test) if "TYPE_CHECKING" in ast.dump(test):
-                yield from imports(node, True)
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                # Who imports inside of a function can do without, until the function is called.
-                yield from imports(node, True)
-            case ast.stmt() | ast.excepthandler() | ast.match_case():
-                yield from imports(node, soft)
-            case _:
-                pass
+    """Every absolute import of a module, wherever it stands; soft where the program may go on without it."""
+    for block in _BLOCKS:
+        for node in getattr(tree, block, ()):
+            match node:
+                case ast.Import(names=names):
+                    yield from (Import(module=name.name, line=node.lineno, soft=soft) for name in names)
+                case ast.ImportFrom(module=str() as module, level=0):
+                    yield Import(module=module, line=node.lineno, soft=soft)
+                case ast.Try(handlers=handlers):
+                    yield from imports(node, soft or (bool(handlers) and _forgives(handlers)))
+                case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+                    yield from imports(node, True)
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    # Who imports inside of a function can do without, until the function is called.
+                    yield from imports(node, True)
+                case ast.If() | ast.With() | ast.ClassDef() | ast.For() | ast.While() | ast.ExceptHandler():
+                    yield from imports(node, soft)
+                case ast.Match() | ast.match_case() | ast.AsyncWith() | ast.AsyncFor():
+                    yield from imports(node, soft)
+                case _:
+                    pass
 
 
 def _forgives(handlers: list[ast.ExceptHandler]) -> bool:

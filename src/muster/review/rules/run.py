@@ -30,6 +30,7 @@ Lint = Callable[[str], Awaitable[Sequence[bytes]]]
 CHEAP: tuple[Rule, ...] = (*text.RULES, *secrets.RULES)
 FULL: tuple[Rule, ...] = (*CHEAP, *placeholders.RULES, *sinks.RULES, *scripts.RULES, *syntax.RULES)
 EXTENSIONS = frozenset({"BROKEN_SYNTAX", "NEW_DEPENDENCY", "TEST_WEAKENED", "REVIEWER_INPUT_CHANGED"})
+_FEW = 4
 _SYMLINK, _GITLINK = "120000", "160000"
 
 
@@ -116,10 +117,12 @@ async def _asked(
 
 def _unguarded(pairs: Sequence[Pair], untested: bool) -> Iterator[tuple[Pair, Spot]]:
     """Protections that were taken away; where their tests went with them, it is no accident of moving code."""
-    for pair in pairs:
-        for spot in guards.guards(pair):
-            hard = untested and not is_aside(pair.path)
-            yield pair, replace(spot, severity=Severity.MAJOR) if hard else spot
+    found = [(pair, spot) for pair in pairs for spot in guards.guards(pair)]
+    sources = sum(1 for pair in pairs if is_code(pair.path) and not is_aside(pair.path))
+    # Many at once are a feature that is taken out.
+    hard = untested and len(found) <= _FEW and sources <= _FEW
+    for pair, spot in found:
+        yield pair, replace(spot, severity=Severity.MAJOR) if hard and not is_aside(pair.path) else spot
 
 
 def _pair(scope: Scope, change: Change, treatment: Treatment) -> Pair:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from muster.model.findings import Severity
 from muster.review.rules.kinds import is_aside, is_code, is_script, is_test, language
-from muster.review.rules.python import functions
+from muster.review.rules.python import Def, functions
 from muster.review.rules.spots import Pair, Side, Spot
 
 _ENOUGH_LINES = 15
@@ -21,7 +21,7 @@ _GO_OFF = re.compile(r"^\s*t\.Skip(?:Now|f)?\(")
 _CHECKS = re.compile(
     r"\bassert|\braises\b|\bwarns\b|\bexpect\(|\bshould\b|\b(?:t|b)\.(?:Error|Fatal)|\brequire\.|\.fail\("
 )
-_OFF = re.compile(r"\bskip\b|\bxfail\b|\bSkipTest\b|\bexpectedFailure\b")
+_OFF = re.compile(r"(?:@|\.|raise |^\s*)\bskip\b|\.xfail\b|\bSkipTest\b|\bexpectedFailure\b")
 _CONDITION = re.compile(r"skipif|skipIf|skipUnless|importorskip|sys\.platform|version|condition")
 _EXPORT = re.compile(
     r"^export\s+(?:default\s+)?(?:async\s+)?(?:function|class|const)\s+(\w+)|^func ([A-Z]\w*)\(|^pub fn (\w+)"
@@ -65,13 +65,16 @@ def _python_tests(side: Side) -> Iterator[_Test]:
         node = function.node
         if not node.name.startswith("test"):
             continue
-        marks = [
-            ast.unparse(each)
-            for each in (*node.decorator_list, *(function.owner.decorator_list if function.owner else ()))
-        ]
-        first = ast.unparse(node.body[0]) if node.body else ""
-        off = next((each for each in (*marks, first) if _OFF.search(each) and not _CONDITION.search(each)), "")
-        yield _Test(function.name, node.lineno, "\n".join(side.lines[node.lineno - 1 : node.end_lineno]), off)
+        body = side.lines[node.lineno - 1 : node.end_lineno]
+        marks = [side.line(number) for each in (node, function.owner) if each for number in _decorators(each)]
+        marks.append(side.line(node.body[0].lineno))
+        off = next((each.strip() for each in marks if _OFF.search(each) and not _CONDITION.search(each)), "")
+        yield _Test(function.name, node.lineno, "\n".join(body), off)
+
+
+def _decorators(node: Def | ast.ClassDef) -> range:
+    first = min((each.lineno for each in node.decorator_list), default=node.lineno)
+    return range(first, node.lineno)
 
 
 def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
@@ -83,7 +86,7 @@ def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     for pair, old, new in suites:
         for name, test in new.items():
             before = old.get(name)
-            if before is None or before.text == test.text:
+            if before is None or (before.text, before.off) == (test.text, test.off):
                 continue
             if test.off and not before.off:
                 found.append((pair, _spot(pair, test, "is switched off", Severity.MAJOR)))

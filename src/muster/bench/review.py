@@ -1,0 +1,144 @@
+"""What a review takes in process, git and linters included: typical commits, a wide range, and one that is refused."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from muster.model.record import Record
+from muster.process import run
+from muster.review.rules.run import run_rules
+from muster.review.scope import find_scope
+from muster.review.triage import triage
+
+_FUNCTION = """def {name}(rows: list[int], limit: int = {n}) -> int:
+    total = 0
+    for row in rows:
+        if row > limit:
+            total += row
+    return total
+
+
+"""
+_LINE = "value_{n} = [{n}, {n}, {n}, {n}, {n}, {n}]  # padding of one long line of data\n"
+
+
+class Figures(Record, frozen=True):
+    """The same thing reviewed several times: milliseconds on the clock and on the processors, git's included.
+
+    What the processors worked says more than the clock on a machine that is busy with other things.
+    """
+
+    what: str
+    reviews: int
+    median_ms: float
+    p95_ms: float
+    slowest_ms: float
+    own_cpu_ms: float
+    all_cpu_ms: float
+    limit_ms: float
+
+
+async def measure(repo: Path | None, commits: int) -> list[Figures]:
+    """Take the figures on ``commits`` commits of a repository, or on one that is made for it."""
+    if repo is not None:
+        return [await _each(repo, await _history(repo, commits), f"{commits} commits", 40.0)]
+    folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
+    try:
+        ranges = await _make(folder, commits)
+        return [
+            await _each(folder, ranges[:commits], "a typical commit", 40.0),
+            await _each(folder, [ranges[commits]] * 5, "100 files", 500.0),
+            await _each(folder, [ranges[commits + 1]] * 5, "refused: 234 files, 1.2 MB", 300.0),
+        ]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _each(repo: Path, ranges: Sequence[tuple[str, str]], what: str, limit_ms: float) -> Figures:
+    taken = []
+    own, everything = _cpu()
+    for since, until in ranges:
+        start = time.perf_counter()
+        scope = await find_scope(repo, since=since, until=until)
+        seen = triage(scope)
+        if not seen.refused:
+            await run_rules(scope, seen)
+        taken.append((time.perf_counter() - start) * 1000)
+    now_own, now_everything = _cpu()
+    taken.sort()
+    at = [taken[min(int(len(taken) * share), len(taken) - 1)] for share in (0.5, 0.95)]
+    return Figures(
+        what=what,
+        reviews=len(taken),
+        median_ms=at[0],
+        p95_ms=at[1],
+        slowest_ms=taken[-1],
+        own_cpu_ms=(now_own - own) / len(taken),
+        all_cpu_ms=(now_everything - everything) / len(taken),
+        limit_ms=limit_ms,
+    )
+
+
+def _cpu() -> tuple[float, float]:
+    """Milliseconds of processor time so far: of this process, and with its children."""
+    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    mine = (own.ru_utime + own.ru_stime) * 1000
+    return mine, mine + (children.ru_utime + children.ru_stime) * 1000
+
+
+async def _git(repo: Path, *args: str) -> str:
+    env = {"PATH": os.environ["PATH"], "HOME": str(repo), "GIT_CONFIG_GLOBAL": os.devnull}
+    who = ("-c", "user.name=Bench", "-c", "user.email=bench@example.org")
+    return (await run(["git", *who, *args], cwd=repo, env=env, check=True)).stdout.decode()
+
+
+async def _history(repo: Path, commits: int) -> list[tuple[str, str]]:
+    log = await _git(repo, "log", "--no-merges", "--format=%H %P", f"-{commits}")
+    rows = [line.split() for line in log.splitlines()]
+    return [(parents[0], commit) for commit, *parents in rows if parents]
+
+
+async def _make(folder: Path, commits: int) -> list[tuple[str, str]]:
+    """A repository with typical commits of three files, then a wide commit, then one that is too large."""
+    await _git(folder, "init", "-q", "-b", "main")
+    (folder / "pyproject.toml").write_text('[project]\nname = "app"\ndependencies = ["click"]\n')
+    bodies = {f"src/app/part_{n}.py": [_FUNCTION.format(name=f"f{k}", n=k) for k in range(40)] for n in range(60)}
+    last = await _commit(folder, {name: "".join(parts) for name, parts in bodies.items()})
+    ranges = []
+    for number in range(commits):
+        changed = {}
+        for name in list(bodies)[number % 58 : number % 58 + 3]:
+            bodies[name].insert(number % 30, _FUNCTION.format(name=f"new_{number}", n=number))
+            changed[name] = "".join(bodies[name])
+        ranges.append((last, last := await _commit(folder, changed)))
+    wide = {name: "import os\n" + "".join(parts[5:]) for name, parts in bodies.items()}
+    wide |= {f"web/page_{n}.ts": f"export function page{n}(a: string) {{\n  return a + {n};\n}}\n" for n in range(40)}
+    ranges.append((last, last := await _commit(folder, dict(list(wide.items())[:100]))))
+    huge = {f"data/table_{n}.py": "".join(_LINE.format(n=n * k) for k in range(75)) for n in range(234)}
+    return [*ranges, (last, await _commit(folder, huge))]
+
+
+async def _commit(folder: Path, files: dict[str, str]) -> str:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    await _git(folder, "add", "-A")
+    await _git(folder, "commit", "-q", "-m", "Work")
+    return (await _git(folder, "rev-parse", "HEAD")).strip()
+
+
+def table(rows: Sequence[Figures]) -> str:
+    """The figures as lines of text."""
+    head = f"{'what':<30} {'n':>4} {'median':>8} {'p95':>8} {'slowest':>8} {'own CPU':>8} {'all CPU':>8} {'aim':>6}  ms"
+    lines = [
+        f"{row.what:<30} {row.reviews:>4} {row.median_ms:>8.1f} {row.p95_ms:>8.1f} {row.slowest_ms:>8.1f}"
+        f" {row.own_cpu_ms:>8.1f} {row.all_cpu_ms:>8.1f} {row.limit_ms:>6.0f}"
+        for row in rows
+    ]
+    return "\n".join((head, *lines))
