@@ -17,15 +17,13 @@ from muster.review.rules.kinds import is_aside, words
 from muster.review.rules.spots import Side, Spot
 
 _HANDLING = ("B012", "S110", "S112", "E722", "BLE001")
-# Those that bare patterns show; what needs to know where a value comes from is in sinks.py.
-_SECURITY = words(
-    "S103 S113 S202 S304 S305 S323 S324 S501 S502 S503 S504 S506 S507 S508 S509 S602 S604 S605 S608 S612 S701 S702"
-)
+# What a bare pattern shows; where it matters from where a value comes, sinks.py looks.
+_SECURITY = words("S103 S113 S202 S304 S305 S324 S502 S503 S504 S507 S508 S509 S612 S702")
 _SELECT = ",".join((*_HANDLING, *_SECURITY))
 _ARGS = words(
     "check --isolated --no-cache --ignore-noqa --exit-zero --quiet --target-version=py314 --output-format=json"
 )
-_PLAIN = frozenset({"S202", "S323", "S502", "S504", "S701"})
+_PLAIN = frozenset({"S202", "S502", "S504"})
 _TIMEOUT_S = 20.0
 
 
@@ -53,7 +51,10 @@ async def ruff(sides: Iterable[Side]) -> tuple[Mapping[Side, list[Spot]], str]:
         for row in json.loads(done.stdout):
             side = wanted[int(Path(row["filename"]).stem)]
             if row["code"] in _HANDLING or row["code"] in _SECURITY:
-                found[side].append(_spot(side, row))
+                spot = _spot(side, row)
+                # Several codes for one handler are one mistake; the first is the plainest.
+                if all((spot.rule, spot.line) != (other.rule, other.line) for other in found[side]):
+                    found[side].append(spot)
     except (EnvironmentProblem, ValueError, KeyError, TypeError) as error:
         return {side: [] for side in wanted}, f"ruff could not be used: {str(error)[:200]}"
     finally:
