@@ -179,7 +179,6 @@ class Capabilities(Record, frozen=True):
 
     resume: bool = False
     preassigned_session: bool = False
-    steer: bool = False
     interrupt: bool = False
     reports_cost: bool = False
     permissions: tuple[str, ...] = ("edit",)

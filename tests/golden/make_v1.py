@@ -315,6 +315,7 @@ STORY: list[ev.Event] = [
         ),
         known=("f-00000000000000a1",),
     ),
+    ev.TaskTold(task="T2", text="Use the other table.", by="alice"),
 ]
 
 

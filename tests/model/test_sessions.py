@@ -7,8 +7,12 @@ from datetime import timedelta
 import pytest
 
 from muster.model import events as ev
+from muster.model import steps as do
 from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Usage
+from muster.model.decide import MAX_INTERRUPTIONS, decide
 from muster.model.gates import Autonomy
+from muster.model.messages import Message, respond
+from muster.model.packet import packet
 from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy
 from muster.model.sessions import session_to_resume, spent_before
@@ -106,3 +110,35 @@ def test_a_session_that_is_lost_again_costs_an_attempt() -> None:
 
 def test_an_agent_that_cannot_resume_begins_anew() -> None:
     assert started(ends(run(attempts=2, policy=replace(POLICY, resumes=())), Cause.TIMEOUT, "s1").state) == (2, "")
+
+
+def tell(world: World, text: str) -> tuple[ev.Event, ...]:
+    return respond(
+        world.state,
+        Message(id="m", run="r", kind="tell", sender="anna", at=START, data={"task": "a", "text": text}),
+    )
+
+
+def test_words_interrupt_whoever_works_and_the_next_attempt_hears_them_at_no_cost() -> None:
+    world = write(run(attempts=1), [ev.SessionOpened(task="a", attempt=1, session="s1")])
+
+    for number in range(1, MAX_INTERRUPTIONS + 3):
+        world = settle(write(world, tell(world, f"word {number}")))
+        assert [type(step) for step in decide(world.state, world.now)] == [do.Halt]
+        world = ends(world, Cause.INTERRUPTED, "s1")
+        assert started(world.state) == (number + 1, "s1")
+        assert [type(step) for step in decide(world.state, world.now)] == [do.Work]
+        world = write(world, [ev.SessionOpened(task="a", attempt=number + 1, session="s1")])
+
+    assert world.state.tasks["a"].used_attempts == 1
+    assert "A person said while it was being done:\nword 1\n" in packet(world.state, world.state.tasks["a"], "do", "n")
+
+
+def test_words_that_nobody_could_hear_are_refused() -> None:
+    deaf = run(attempts=1, policy=replace(POLICY, resumes=()))
+    new = run(attempts=1)
+
+    for world, why in ((deaf, "no session to go on with"), (new, "has not begun a session")):
+        (refused,) = tell(world, "x")
+        assert isinstance(refused, ev.CommandRefused)
+        assert why in refused.reason

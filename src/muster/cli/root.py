@@ -32,7 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "deny": ("muster.cli.inbox:deny", "Say no at a gate."),
     "dead": ("muster.cli.dead:dead", "List, requeue and drop tasks that were given up."),
     "stop": ("muster.cli.stop:stop", "Stop a run or one of its tasks; nothing is left running."),
-    "send": ("muster.cli.send:send", "Tell something to an agent that works, where it can be told."),
+    "send": ("muster.cli.send:send", "Tell something to an agent while it works."),
     "ps": ("muster.cli.ps:ps", "List processes of attempts, and orphans."),
     "salvage": ("muster.cli.salvage:salvage", "List, show and restore saved work."),
     "undo": ("muster.cli.undo:undo", "Put the branch back where it was before a run's merge."),

@@ -1,4 +1,4 @@
-"""``muster send``: words to an agent that works, where its program takes any."""
+"""``muster send``: words to an agent while it works."""
 
 from __future__ import annotations
 
@@ -13,29 +13,21 @@ import click
 def send(target: str, text: str) -> None:
     """Tell TEXT to the agent that works on TASK of RUN.
 
-    No agent can be told anything yet while it works: the answer says what to do instead.
+    It is interrupted, and goes on in its session and folder with your words.
+    Agents without sessions, and commands, cannot be told anything.
     """
     import anyio
 
-    anyio.run(_send, target)
+    task = anyio.run(_send, target, text)
+    click.echo(f"{task} goes on with your words.")
 
 
-async def _send(target: str) -> None:
-    from muster.model.errors import InputError, RefusedError
-    from muster.model.state import Station
-    from muster.operations import load_run
-    from muster.wiring import open_project
+async def _send(target: str, text: str) -> str:
+    from muster.operations import deliver, load_run
+    from muster.wiring import message, open_project
 
     wanted, _, task = target.partition("/")
-    async with open_project(Path.cwd(), read_only=True) as kit:
+    async with open_project(Path.cwd()) as kit:
         state = await load_run(kit, wanted)
-    if task not in state.tasks:
-        raise InputError(f"Name a task of run {state.run} as RUN/TASK; tasks: {', '.join(state.tasks)}.")
-    entry = state.tasks[task]
-    if entry.station is not Station.WORKING:
-        raise RefusedError(f"Nobody works on {task} now: it is {entry.status.value}.", hint=f"muster show {state.run}")
-    who = "a command" if entry.task.is_command else f"{entry.last.agent or entry.task.agent!r}"
-    raise RefusedError(
-        f"{who} cannot be told anything while it works on {task}.",
-        hint=f"muster stop {state.run}/{task}, change the task in the plan, then muster continue {state.run}",
-    )
+        await deliver(kit, message(kit, state.run, "tell", task=task, text=text))
+    return task

@@ -139,6 +139,9 @@ def _task(state: RunState, entry: TaskState, now: datetime, elsewhere: Elsewhere
                 return (do.GiveUp(task=name, failure=silence, reason="heartbeat-dead"),)
             if (stop := halt(state, entry, now, elsewhere)) is not None:
                 return (stop,)
+            if entry.heard < len(entry.words):
+                # Its session goes on in the next attempt, which hears them.
+                return (do.Halt(task=name, attempt=entry.last.number, why="somebody had something to say to it"),)
             if entry.last.epoch < state.epoch:
                 return (do.Adopt(task=name, attempt=entry.last.number),)
             return (do.Work(task=name, attempt=entry.last.number),)
@@ -171,7 +174,7 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         # Nobody here asked for it: somebody outside told its processes to end.
         return (do.StopTask(task=name, source="unknown"),)
     if failure.cause is Cause.INTERRUPTED:
-        if entry.interruptions < MAX_INTERRUPTIONS or entry.forgiven == entry.last.number:
+        if entry.interruptions - len(entry.words) < MAX_INTERRUPTIONS or entry.forgiven == entry.last.number:
             return _write(_retry(entry, failure, now, delay=0))
         why = f"interrupted {entry.interruptions} times: it may crash us"
         gate = state.gates.get(entry.gate)

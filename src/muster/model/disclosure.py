@@ -66,6 +66,7 @@ FIELDS: dict[str, frozenset[str]] = {
         "agent.used": "task attempt input output cost_usd model",
         "agent.said": "task attempt",
         "agent.session_opened": "task attempt session",
+        "task.told": "task",
         "agent.tool_called": "task attempt tool ok",
         "agent.permission_asked": "task attempt tool decision",
         "budget.exceeded": "scope level unit limit spent reserved",

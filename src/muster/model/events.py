@@ -32,6 +32,7 @@ from muster.model.task_events import (
     TaskQueued,
     TaskSkipped,
     TaskSucceeded,
+    TaskTold,
     ToolCalled,
     WorkSalvaged,
 )
@@ -308,6 +309,7 @@ KnownEvent = (
     | ReactionSkipped
     | ReviewFinished
     | SessionOpened
+    | TaskTold
 )
 Event = KnownEvent | UnknownEvent
 
@@ -362,6 +364,7 @@ __all__ = [
     "TaskQueued",
     "TaskSkipped",
     "TaskSucceeded",
+    "TaskTold",
     "ToolCalled",
     "UnknownEvent",
     "WaveFinished",

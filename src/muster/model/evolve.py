@@ -172,6 +172,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.TaskCancelRequested()
             | ev.TaskSkipped()
             | ev.SessionOpened()
+            | ev.TaskTold()
             | ev.HeartbeatLevelChanged()
             | ev.HeartbeatLost()
         ):
@@ -197,6 +198,7 @@ _TaskEvent = (
     | ev.TaskCancelRequested
     | ev.TaskSkipped
     | ev.SessionOpened
+    | ev.TaskTold
     | ev.HeartbeatLevelChanged
     | ev.HeartbeatLost
 )
@@ -238,6 +240,7 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
                 attempts=(*entry.attempts, attempt),
                 retry_at=None,
                 level="",
+                heard=len(entry.words),
             )
             return put(state, entry)
         case ev.AttemptEnded():
@@ -283,6 +286,8 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             return close(state, entry, TaskStatus.CANCELLED if cancelled else TaskStatus.FAILED)
         case ev.TaskCancelRequested():
             return put(state, replace(entry, stop_source=event.source))
+        case ev.TaskTold():
+            return put(state, replace(entry, words=(*entry.words, event.text)))
         case ev.SessionOpened():
             return put(state, _with_last(entry, replace(entry.last, session=event.session), entry.station))
         case ev.TaskSkipped():

@@ -10,15 +10,15 @@ from muster.model.gates import Answer, Boundary
 from muster.model.record import Record
 from muster.model.schedule import why_not_reopen
 from muster.model.spending import raised
-from muster.model.state import Gate, RunState
+from muster.model.state import Gate, RunState, Station
 
 
 class Message(Record, frozen=True):
     """A request from another process to the owner of a run.
 
     ``kind`` is ``stop`` (data: task, now, source), ``answer`` (data: gate,
-    answer, by, why, budget), ``budget`` (data: budget, by), or ``requeue`` or
-    ``drop`` of a dead letter (data: task, by, why).
+    answer, by, why, budget), ``budget`` (data: budget, by), ``tell`` (data:
+    task, text, by), or ``requeue`` or ``drop`` of a dead letter (data: task, by, why).
     """
 
     id: str
@@ -38,10 +38,30 @@ def respond(state: RunState, message: Message) -> tuple[ev.Event, ...]:
             return _answer(state, message)
         case "budget":
             return _budget(state, message)
+        case "tell":
+            return (_tell(state, message),)
         case "requeue" | "drop":
             return (_dead_letter(state, message),)
         case _:
             return (_refused(message, f"unknown kind {message.kind!r}"),)
+
+
+def _tell(state: RunState, message: Message) -> ev.Event:
+    """Words for whoever works on a task; they can reach it only where its session can be gone on with."""
+    task = message.data.get("task", "")
+    entry = state.tasks.get(task)
+    if entry is None:
+        return _refused(message, f"there is no task {task!r} in this run; tasks: {', '.join(state.tasks)}")
+    if entry.station is not Station.WORKING or entry.stop_source:
+        return _refused(message, f"nobody works on {task} now, it is {entry.status.value}")
+    agent = entry.last.agent
+    if agent.partition("@")[0].partition(":")[0] not in state.policy.resumes:
+        return _refused(
+            message, f"{agent!r} cannot be told anything while it works, as it has no session to go on with"
+        )
+    if not entry.last.session:
+        return _refused(message, f"{agent!r} has not begun a session yet, so it cannot be told anything now")
+    return ev.TaskTold(task=task, text=message.data.get("text", ""), by=message.data.get("by", message.sender))
 
 
 def _stop(state: RunState, message: Message) -> ev.Event:

@@ -51,6 +51,7 @@ def packet(
         _commands(state, task),
         _merged(state, task),
         _continued(entry),
+        *(f"A person said while it was being done:\n{text}" for text in entry.words),
         *(_fenced(f"The answer of task {name}", text[:MAX_ANSWER], nonce) for name, text in (answers or {}).items()),
         _failure(entry, nonce),
     ]

@@ -131,6 +131,15 @@ class TaskCancelRequested(Record, frozen=True):
     requested: datetime
 
 
+class TaskTold(Record, frozen=True):
+    """Somebody had something to say to whoever works on the task; its session goes on with these words."""
+
+    type: ClassVar[str] = "task.told"
+    task: str
+    text: str
+    by: str = ""
+
+
 class TaskSkipped(Record, frozen=True):
     """The task was not done, because of another task or because the run ended."""
 

@@ -82,6 +82,8 @@ class Narrator:
                 return _run_state(event)
             case ev.RunResumed():
                 return f"resumed after entry {event.from_seq}"
+            case ev.TaskTold():
+                return f"  ~ {event.task}: {event.by} said: {event.text[:60]}"
             case ev.CommandRefused():
                 return f"! {event.kind} refused: {event.reason}"
             case ev.HeartbeatLevelChanged():

@@ -127,7 +127,13 @@ class Meter:
                 if event.after == "dead":
                     metrics.dead.inc()
                 self._settle_staleness()
-            case ev.TaskCancelRequested() | ev.CommandRefused() | ev.DeadLetterRequeued() | ev.DeadLetterDropped():
+            case (
+                ev.TaskTold()
+                | ev.TaskCancelRequested()
+                | ev.CommandRefused()
+                | ev.DeadLetterRequeued()
+                | ev.DeadLetterDropped()
+            ):
                 metrics.mailbox.inc(direction="in")
             case ev.NotificationSent():
                 metrics.mailbox.inc(direction="out")
