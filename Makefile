@@ -7,7 +7,7 @@ PIP := -m pip --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test crash-all live components lint types contracts docs check lock clean
+.PHONY: help setup demo test campaign live components lint types contracts docs check lock clean
 
 help: ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | while IFS="$$(printf '\t')" read -r name text; do \
@@ -28,8 +28,8 @@ demo: setup ## see a whole run with scripted agents, no account needed
 test: setup ## run the default test suite; ARGS="-k name" narrows it
 	@$(BIN)/pytest -n 2 $(ARGS)
 
-crash-all: setup ## kill the orchestrator at every journal entry (minutes)
-	@$(BIN)/pytest -n 2 -m crash_all $(ARGS)
+campaign: setup ## every failure mode at full length (up to 20 minutes)
+	@$(BIN)/pytest -n 2 -m campaign $(ARGS)
 
 live: setup ## install the agents' programs and drive them against a scripted model
 	@$(BIN)/python -m tests.live.install $(if $(UPGRADE),--upgrade)

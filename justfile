@@ -14,8 +14,8 @@ demo:
 test:
     @make test
 
-crash-all:
-    @make crash-all
+campaign:
+    @make campaign
 
 live:
     @make live

@@ -1,4 +1,4 @@
-"""Write the generated pages below docs/reference and the dashboard; with --check only say which are outdated."""
+"""Write all generated pages and the dashboard; with --check only say which are outdated."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ GENERATORS = (
     "generate_cli.py",
     "generate_dashboard.py",
     "generate_events.py",
+    "generate_failure_modes.py",
     "generate_metrics.py",
     "generate_settings.py",
 )
