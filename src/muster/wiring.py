@@ -220,8 +220,8 @@ async def _drive(
     seats = Seats(kit.clock, settings.host_parallel, settings.min_free_memory_mb * MIB)
     executor = LocalExecutor(agents(kit.resolved.settings.agents), kit.clock, seats)
     parts = (journal, kit.store, workspace, executor, kit.clock)
-    redact, bar = Redactor(secret_values(os.environ)), kit.resolved.settings.review.gate
-    examiner = ProjectExaminer(kit.project, kit.clock, bar, redact)
+    redact, reviewing = Redactor(secret_values(os.environ)), kit.resolved.settings.review
+    examiner = ProjectExaminer(kit.project, kit.clock, reviewing.gate, redact, reviewing.commands)
     actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner, listeners=listeners)
     notify = kit.resolved.settings.notify
     sinks = notice_sinks(

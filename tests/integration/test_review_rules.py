@@ -11,6 +11,7 @@ import pytest
 from muster.model.brief import Brief, Criterion
 from muster.model.findings import Finding, Severity
 from muster.model.plan import Task
+from muster.review.review import ReviewRequest, review
 from muster.review.rules.linters import read_report
 from muster.review.rules.run import RuleReport, run_rules
 from muster.review.scope import find_scope
@@ -224,3 +225,27 @@ def test_rdjson_is_read_as_a_document_and_line_by_line() -> None:
 
     assert [(path, spot.line, spot.severity) for path, spot in whole] == [("a.c", 3, Severity.MINOR)]
     assert len(lines) == 2
+
+
+async def test_verify_commands_and_linters_run_on_copies_that_are_thrown_away(tmp_path: Path) -> None:
+    project = GitProject.create(tmp_path, {"a.c": "int a;\n", "ok": "x\n"})
+    since = project.head()
+    project.git("rm", "-q", "ok")
+    project.commit("Work", {"a.c": "int a;\nint b;\n"})
+    before = sorted(path.name for path in project.top.iterdir())
+    report = """printf '{"message":"seen %s","location":{"path":"a.c"}}' "$(wc -l < a.c)"; touch litter"""
+    brief = Brief(slug="x", success_criteria=(Criterion(text="verify: `test -f ok`, verify: `false`"),))
+
+    done = await review(
+        ReviewRequest(repo=project.top, since=since, brief=brief, brief_mtime=0.0, verify=True, linters=(report,))
+    )
+    careful = await review(ReviewRequest(repo=project.top, since=since, brief=brief))
+
+    assert {(found.rule, found.severity.value) for found in done.findings} >= {
+        ("BROKEN_SUCCESS_CRITERION", "BLOCKER"),
+        ("UNIMPLEMENTED_CRITERION", "MAJOR"),
+    }
+    assert any("seen 2" in found.title for found in done.findings)
+    assert careful.findings == ()
+    assert len(careful.needs_agent) == 2
+    assert sorted(path.name for path in project.top.iterdir()) == before

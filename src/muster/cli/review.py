@@ -103,7 +103,7 @@ async def _review(
 ) -> int:
     import os
 
-    from muster.cli.project import find_any_project
+    from muster.cli.project import read_settings
     from muster.model.findings import Bar
     from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
@@ -113,8 +113,9 @@ async def _review(
     from muster.review.review import survey
 
     redact = Redactor(secret_values(os.environ))
-    request, project = request_for(Path.cwd(), find_any_project(), path=path, slug=slug, since=since)
-    request = replace(request, mode=mode, bar=Bar(gate))
+    home, resolved = read_settings()
+    request, project = request_for(Path.cwd(), home, path=path, slug=slug, since=since)
+    request = replace(request, mode=mode, bar=Bar(gate), linters=resolved.settings.review.commands)
     if mode == "dry-run":
         scope, seen = await survey(request)
         _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")

@@ -202,6 +202,10 @@ class ReviewSettings(StrictRecord, frozen=True):
     max_rounds: Annotated[
         int, Meta(ge=1, le=10, description="Reviews of one run; each but the last may send the work back to be mended.")
     ] = 3
+    commands: Annotated[
+        tuple[str, ...],
+        Meta(description="Linters to run on what is reviewed; each prints SARIF or RDJSON.", extra=TRUSTED),
+    ] = ()
     gate: Annotated[Bar, Meta(description="What a finding that only agents reported needs before it counts.")] = Bar.ANY
 
 

@@ -36,11 +36,14 @@ REVIEW = "review.md"
 class ProjectExaminer:
     """Reviews what a run has integrated and leaves the verdict as the project's review.md."""
 
-    def __init__(self, project: Path, clock: Clock, bar: Bar, redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, project: Path, clock: Clock, bar: Bar, redact: Callable[[str], str], linters: tuple[str, ...] = ()
+    ) -> None:
         self._project = project
         self._clock = clock
         self._bar = bar
         self._redact = redact
+        self._linters = linters
 
     async def examine(self, state: RunState, base: str, commit: str, round: int) -> ReviewFinished:
         """Review ``commit`` against ``base``, with the project's brief and the run's own tasks."""
@@ -54,6 +57,7 @@ class ProjectExaminer:
             include_uncommitted=False,
             manifests=tuple(entry.task for entry in state.tasks.values()),
             bar=self._bar,
+            linters=self._linters,
             earlier=Earlier(round=round - 1, known=state.review_known),
             touched_since=last.commit if last is not None else "",
         )
@@ -88,10 +92,12 @@ def request_for(
     request = ReviewRequest(repo=cwd, since=since)
     if path is not None:
         data, source = read_source(path)
-        request = _with_brief(request, data, source, path)
+        # Who names a brief agrees to its commands, as with a plan.
+        request = msgspec.structs.replace(_with_brief(request, data, source, path), verify=True)
         slug = request.slug
         return _with_progress(request, project, slug), project if project and slug in slugs(project) else None
     known = slugs(project) if project is not None else ()
+    request = msgspec.structs.replace(request, verify=slug is not None)
     slug = slug or (known[0] if len(known) == 1 else None)
     if slug is None:
         return request, None

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+
+import anyio
 
 from muster import process
 from muster.model.errors import EnvironmentProblem, TooMuchOutput
@@ -62,15 +64,20 @@ class Objects:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def _git(self, *args: str, stdin: bytes = b"", codes: tuple[int, ...] = (0,)) -> bytes:
-        env = {
+    async def _git(
+        self, *args: str, stdin: bytes = b"", codes: tuple[int, ...] = (0,), env: Mapping[str, str] | None = None
+    ) -> bytes:
+        environment = {
             **_ENV,
+            **(env or {}),
             "PATH": os.environ.get("PATH", os.defpath),
             "GIT_DIR": self._folder,
             "GIT_OBJECT_DIRECTORY": str(self._store),
             "GIT_SHALLOW_FILE": str(self._store.parent / "shallow"),
         }
-        done = await process.run(["git", *args], cwd=self._folder, env=env, stdin=stdin)
+        done = await process.run(
+            ["git", *args], cwd=(env or {}).get("GIT_WORK_TREE", self._folder), env=environment, stdin=stdin
+        )
         if done.code not in codes:
             said = done.stderr.decode("utf-8", "replace").strip()
             raise EnvironmentProblem(f"git {args[0]} cannot read the repository: {said[-300:]}")
@@ -98,6 +105,13 @@ class Objects:
         said = (await self._git("ls-tree", "-r", "-z", tree)).decode("utf-8", "surrogateescape")
         rows = (row.partition("\t") for row in said.split("\0") if row)
         return {path: facts.split(" ")[2] for facts, _, path in rows if not facts.startswith(_GITLINK)}
+
+    async def export(self, tree: str, folder: Path) -> None:
+        """Write the files of a tree into a new folder, as they are stored: no filter, no line-end conversion."""
+        await anyio.to_thread.run_sync(folder.mkdir)
+        at = {"GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": f"{self._folder}/index"}
+        for args in (("read-tree", tree), ("checkout-index", "--all", "--force")):
+            await self._git("-c", "core.bare=false", *args, env=at)
 
     async def grep(self, tree: str, pattern: str, places: Sequence[str]) -> tuple[str, ...]:
         """The files of a tree in which a POSIX extended pattern is found."""

@@ -26,6 +26,7 @@ from muster.review.refuted import read_refuted
 from muster.review.rules.run import run_rules
 from muster.review.scope import Scope, find_scope
 from muster.review.triage import Triage, triage
+from muster.review.trial import Trial
 
 MODES = ("default", "quick", "validate", "dry-run")
 PROGRAMS = "programs"
@@ -33,6 +34,8 @@ PROGRAMS = "programs"
 
 class ReviewRequest(Record, frozen=True):
     """What is to be reviewed and how; ``repo`` is any folder of a repository.
+
+    ``verify`` says that the brief's commands may run: a person named the brief, or trusts the project.
 
     ``touched_since`` is the commit that the last round of ``earlier`` was about.
     """
@@ -47,6 +50,8 @@ class ReviewRequest(Record, frozen=True):
     brief_path: str = ""
     brief_mtime: float | None = None
     manifests: tuple[Task, ...] = ()
+    verify: bool = False
+    linters: tuple[str, ...] = ()
     mode: str = "default"
     bar: Bar = Bar.ANY
     profile: str = "none"
@@ -96,7 +101,15 @@ async def review(request: ReviewRequest, redact: Callable[[str], str] | None = N
     async with anyio.create_task_group() as group:
         group.start_soon(look_up, name="refuted findings")
         brief = request.brief if request.mode != "quick" else None
-        report = await run_rules(scope, seen, brief, request.manifests)
+        trial = Trial(scope, request.linters)
+        report = await run_rules(
+            scope,
+            seen,
+            brief,
+            request.manifests,
+            check=trial.check if request.verify else None,
+            lint=trial.lint if request.linters else None,
+        )
     findings, dropped = coordinate(
         (*report.findings, *uncovered((change.path for change in scope.changes), seen.covered)),
         _material(request, scope),
