@@ -6,10 +6,6 @@ _SETTINGS = (
     "Gemini CLI takes GEMINI_CLI_SYSTEM_DEFAULTS_PATH only from a file and folders that belong to root and nobody else "
     "may write, so an attempt's own file is skipped and it retries 10 times, for minutes"
 )
-_NOT_FOUND = (
-    "Gemini CLI takes a file for new only when the answer to fs/read_text_file says 'Resource not found' or "
-    "'does not exist', so over ACP it cannot create one"
-)
 _FAILS = "test_a_provider_that_fails_for_ever_is_never_ok_and_named"
 _BREAKS = "test_a_job_that_breaks_off_in_the_middle_is_not_ok_though_files_were_written"
 
@@ -18,11 +14,6 @@ KNOWN = {
     f"{_FAILS}[gemini-500]": _SETTINGS,
     f"{_BREAKS}[gemini-500]": _SETTINGS,
     "test_a_provider_that_comes_back_is_tried_again_and_the_job_is_merged[gemini]": _SETTINGS,
-    "test_a_job_is_done_and_every_token_counted_once[gemini-acp]": _NOT_FOUND,
-    f"{_BREAKS}[gemini-acp-cut]": _NOT_FOUND,
-    f"{_BREAKS}[gemini-acp-500]": _NOT_FOUND,
-    "test_with_permission_edit_files_are_written_unattended[gemini-acp]": _NOT_FOUND,
-    "test_a_job_is_merged_and_the_journal_says_what_it_took[gemini-acp]": _NOT_FOUND,
 }
 # Not worth waiting for while it is known to fail.
 NOT_RUN = {"test_a_provider_that_comes_back_is_tried_again_and_the_job_is_merged[gemini]"}

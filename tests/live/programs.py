@@ -162,8 +162,8 @@ CLIS: Mapping[str, Cli] = {
                 "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
             },
             reports_cost=True,
-            # Its retries of a server that fails take 74 s.
-            patience_s=100.0,
+            # Its retries of a server that fails take 74 s, and more on a busy machine.
+            patience_s=160.0,
         ),
         Cli(
             name="pi",
@@ -205,7 +205,7 @@ CLIS: Mapping[str, Cli] = {
             # Over ACP it tells the tokens of the last answer only.
             counts_every_answer=False,
             tells_usage_of_failures=False,
-            patience_s=100.0,
+            patience_s=160.0,
         ),
     )
 }

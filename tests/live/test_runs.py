@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -76,6 +77,42 @@ def test_what_an_agent_says_without_having_done_it_is_not_merged(site: Site, cli
     assert not done(ran)
     assert outcome(site)["ending"] == "ok"
     assert site.tree() == ["README.md"]
+
+
+def test_an_attempt_that_is_sent_back_goes_on_in_its_session_and_pays_for_what_is_new(
+    site: Site, cli: Cli, model: ModelServer
+) -> None:
+    asks(site, cli, "do the scripted thing [[s:lie]]", expected_paths=["hello.txt"], attempts=2)
+
+    ran = site.muster(*RUN)
+
+    assert not done(ran)
+    started, ended = site.of("task.attempt_started"), site.of("task.attempt_ended")
+    sessions = [one["outcome"]["session"] for one in ended]
+    assert [one.get("session", "") for one in started] == ["", sessions[0]]
+    assert (sessions[0] == sessions[1]) == cli.resumes
+    told = [tuple(one["outcome"]["usage"].get(name, 0) for name in ("input", "cache_read", "output")) for one in ended]
+    assert told[1] in (cli.used(1), cli.used(len(model.asked) - 1))
+    assert ("go on where the attempt before stopped" in json.dumps(model.of("lie")[-1].body)) is True
+    assert json.dumps(model.of("lie")[-1].body).count("[[s:lie]]") == (2 if cli.resumes else 1)
+
+
+def test_words_reach_an_agent_that_works(site: Site, cli: Cli, model: ModelServer) -> None:
+    if not cli.resumes:
+        pytest.skip("it does not find its session again")
+    meeting = site.meeting()
+    asks(site, cli, f"[[s:run]] [[run:{meeting.command}]]", changes="any")
+    running = site.start(*RUN)
+    meeting.reached()
+    site.wait_for("agent.session_opened")
+
+    told = site.muster("send", "@last/T1", "Leave it. [[s:text]]")
+    ran = running.end()
+
+    assert told.code == 0, told
+    assert done(ran), ran
+    assert len(site.of("task.attempt_started")) == 2
+    assert "Leave it." in json.dumps(model.of("text")[-1].body)
 
 
 @pytest.mark.parametrize(("fault", "cause"), [("401", "auth"), ("404", "invalid_model")])
