@@ -139,6 +139,19 @@ def test_nobody_is_told_anything_who_could_not_hear_it(site: Site) -> None:
     assert "nobody works on T1 now" in site.muster("send", "@last/T1", "more").err
 
 
+def test_what_an_agent_asked_leave_for_and_what_it_was_told_is_in_the_journal(site: Site) -> None:
+    program = site.root / "program"
+    denied = {"type": "result", "subtype": "success", "is_error": False, "permission_denials": [{"tool_name": "Bash"}]}
+    program.write_text(f"#!/bin/sh\necho '{json.dumps(denied)}'\n")
+    program.chmod(0o755)
+    bind(site, "claude", command=[str(program)])
+    asks(site, [], changes="any")
+
+    assert site.muster(*RUN).code == 0
+
+    assert [(one["tool"], one["decision"]) for one in site.of("agent.permission_asked")] == [("Bash", "deny")]
+
+
 def written(site: Site) -> dict[str, bytes]:
     """Every byte below the repository, git's own objects unpacked."""
     found = {str(path): path.read_bytes() for path in site.top.rglob("*") if path.is_file() and not path.is_symlink()}
