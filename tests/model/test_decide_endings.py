@@ -11,6 +11,7 @@ from muster.model import steps as do
 from muster.model.attempts import Cause
 from muster.model.decide import MAX_INTERRUPTIONS, decide
 from muster.model.gates import Autonomy, Stage
+from muster.model.messages import Message, respond
 from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import CancelRequest, Station, TaskStatus, replace
@@ -112,6 +113,54 @@ def test_what_needs_a_failed_task_that_continues_runs_all_the_same() -> None:
     run = run_of(task("a", on_failure=OnFailure.CONTINUE), task("b", "a"))
 
     assert after(run, "a ends auth", "a is given up").steps == (do.Work(task="b", attempt=1),)
+
+
+# Asking for a given-up task again
+
+
+def asked_again(run: World, name: str = "a") -> ev.Event:
+    """What the run answers to somebody who asks for a dead letter's task again."""
+    message = Message(id="m", run="r", kind="requeue", sender="anna", at=run.now, data={"task": name})
+    return respond(run.state, message)[0]
+
+
+def test_a_given_up_task_gets_one_more_attempt_on_the_newest_state_and_keeps_its_history() -> None:
+    run = run_of(task("a", on_failure=OnFailure.SKIP_DEPENDENTS), task("b"), task("c"), task("d", "a"))
+    run = after(run, "a ends exit", "a is given up", *does("b"))
+
+    run = settle(write(run, [asked_again(run)]))
+
+    assert do.Work(task="a", attempt=2) in run.steps
+    assert run.state.tasks["a"].last.base == run.integration
+    run = after(run, "a ends exit", "a is given up")
+    letter = run.state.dead["a"]
+    assert (letter.added.attempts, letter.settled) == (2, "")
+    assert statuses(run)["d"] == "skipped"
+
+
+def test_a_stopped_task_that_never_started_waits_for_its_needs_when_it_is_asked_for_again() -> None:
+    run = after(run_of(task("a"), task("b", "a", on_failure=OnFailure.CONTINUE)), "stop b")
+    assert run.state.dead["b"].added.reason == "manual"
+
+    run = settle(write(run, [asked_again(run, "b")]))
+    assert run.steps == (do.Work(task="a", attempt=1),)
+
+    assert after(run, *does("a")).steps == (do.Work(task="b", attempt=1),)
+
+
+def test_a_given_up_task_cannot_come_back_where_that_would_undo_what_went_on_without_it() -> None:
+    lenient = after(run_of(task("a", on_failure=OnFailure.CONTINUE), task("b", "a")), "a ends auth", "a is given up")
+    ending = after(run_of(task("a"), task("b")), "a ends auth", "a is given up")
+    over = after(
+        run_of(task("a", on_failure=OnFailure.SKIP_DEPENDENTS), task("b"), policy=RunPolicy()),
+        *("a ends auth", "a is given up", *does("b")),
+    )
+
+    for run, why in ((lenient, "gone on without it"), (ending, "about to end"), (over, "a new run can try it")):
+        answer = asked_again(run)
+        assert isinstance(answer, ev.CommandRefused)
+        assert why in answer.reason
+    assert isinstance(asked_again(lenient, "b"), ev.CommandRefused)
 
 
 # Stopping one task

@@ -145,14 +145,12 @@ def reopen(state: RunState, name: str, at: datetime) -> RunState:
     """
     entry = state.tasks[name]
     needs = {need for need in entry.task.needs if need in state.tasks and not _satisfied(state.tasks[need])}
-    missing = entry.used_attempts + 1 - entry.allowed_attempts(state.policy)
     entry = replace(
         entry,
         status=TaskStatus.RUNNING if entry.attempts else TaskStatus.QUEUED,
         station=Station.WAITING if needs else Station.BACKOFF,
         open_needs=len(needs),
         retry_at=None if needs else at,
-        granted=entry.granted + max(0, missing),
         stop_source="",
         reason="",
     )
