@@ -377,6 +377,19 @@ def test_a_task_that_is_interrupted_ten_times_is_parked_as_a_crash_loop() -> Non
     assert after(run, "a is given up").state.state == "error"
 
 
+def test_a_crash_loop_waits_for_a_person_where_people_are_asked() -> None:
+    run = run_of(task("a"), policy=replace(OPEN, autonomy=Autonomy.ADAPTIVE))
+    for _ in range(MAX_INTERRUPTIONS):
+        run = after(restarted(run), "a ends interrupted")
+    (gate,) = run.state.waiting_gates
+    assert gate.asked is not None
+    assert "interrupted 10 times" in gate.asked.question
+
+    run = after(run, f"approve {gate.id}")
+
+    assert run.steps == (do.Work(task="a", attempt=MAX_INTERRUPTIONS + 1),)
+
+
 def test_a_retry_keeps_its_time_when_the_owner_dies() -> None:
     run = after(run_of(task("a", attempts=2)), "a ends exit")
     waits = decide(run.state, START)
