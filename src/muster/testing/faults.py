@@ -105,7 +105,7 @@ def arm(faults: Sequence[Fault]) -> Callable[[], int]:
         seconds = sum(float(fault.detail) for fault in faults if fault.kind == "clock" and fault.first <= seen)
         return began + (now(self) - began) * rate + timedelta(seconds=seconds)
 
-    def quick(self: SystemClock) -> float:
+    def quick() -> float:
         return counted_from + (monotonic() - counted_from) * rate
 
     async def short(self: SystemClock, seconds: float) -> None:
@@ -113,7 +113,7 @@ def arm(faults: Sequence[Fault]) -> Callable[[], int]:
 
     SqliteStore.append = faulty  # type: ignore[method-assign]
     SystemClock.now = skewed  # type: ignore[method-assign]
-    SystemClock.monotonic = quick  # type: ignore[method-assign]
+    SystemClock.monotonic = staticmethod(quick)
     SystemClock.sleep = short  # type: ignore[method-assign]
     return lambda: seen
 
