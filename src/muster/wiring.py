@@ -293,6 +293,10 @@ def write_artefacts(kit: Kit, state: RunState) -> Path:
     place = kit.folder(state.run) / "report.md"
     write_text(place, report(state))
     write_progress(kit.project, state)
+    if state.accepted.workflow:
+        from muster.pipeline.flows import write_answers  # brings YAML along
+
+        write_answers(kit.project, kit.folder(state.run), state)
     return place
 
 

@@ -30,7 +30,6 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "run.grace_s": (0.5, 60.0),
     "run.env_allow": (["TOKEN"], ["OTHER"]),
     "run.keep_raw": (True, False),
-    "run.commit_artefacts": (True, False),
     "git.hooks": (True, False),
     "worktree.link": (["node_modules"], [".venv"]),
     "worktree.copy": ([".env"], ["a", "b"]),

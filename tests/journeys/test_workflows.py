@@ -113,6 +113,7 @@ def test_the_plan_of_an_agent_becomes_tasks_after_one_round_of_repair(site: Site
     assert "Write one and two" in prompt(site, "T2")
 
 
+@pytest.mark.campaign
 def test_a_plan_that_stays_wrong_starts_nothing(site: Site) -> None:
     crew(site, {**DEFAULT, "plan": [{"say": NO_PLAN}]})
 
@@ -139,6 +140,7 @@ def test_a_command_that_nobody_named_is_shown_to_a_person_before_the_plan_is_car
     assert site.show()["stage"] == "merge-pending"
 
 
+@pytest.mark.campaign
 def test_a_command_that_the_brief_names_needs_no_second_word(site: Site) -> None:
     named = PLAN.replace("expected_paths: [one.txt]", 'expected_paths: [one.txt]\nverify: ["test -f one.txt"]')
     crew(site, {**DEFAULT, "plan": [{"say": named}]})
@@ -157,26 +159,6 @@ def test_what_a_verifier_finds_broken_is_not_merged(site: Site) -> None:
     assert ran.code == 1
     assert "two.txt is wrong." in ran.out
     assert site.head() == before
-
-
-def test_no_at_the_plan_ends_the_run_and_starts_none_of_its_tasks(site: Site) -> None:
-    crew(site, DEFAULT)
-
-    site.muster("run", "-m", "Write one and two", "--gates", "closed")
-    for _ in range(8):
-        gate = site.show()["gates"][-1]
-        if gate["boundary"] == "plan-ready":
-            break
-        site.muster("approve", gate["id"], "--continue")
-    site.muster("deny", gate["id"], "-m", "too much")
-    site.muster("continue")
-
-    asked = [gate["boundary"] for gate in site.show()["gates"]]
-    assert asked[0] == "brief-ready"
-    assert asked[-1] == "plan-ready"
-    assert site.show()["status"] == "cancelled"
-    assert "too much" in site.show()["reason"]
-    assert "T1" not in {data["task"] for data in site.of("task.attempt_started")}
 
 
 def test_who_cannot_be_had_is_replaced_by_the_next_one_named(site: Site) -> None:
@@ -202,11 +184,16 @@ def test_who_cannot_be_had_is_replaced_by_the_next_one_named(site: Site) -> None
     ]
 
 
-def test_until_a_phase_only_the_steps_up_to_it_are_taken(site: Site) -> None:
+def test_what_was_planned_in_one_phase_is_carried_out_by_the_next(site: Site) -> None:
     crew(site, DEFAULT)
 
-    ran = site.muster("run", "-m", "Write one and two", "--until", "plan", "--gates", "open")
+    ran = site.muster("plan", "-m", "Write one and two", "--gates", "open")
 
     assert ran.code == 0, (ran.out, ran.err)
     assert {data["task"] for data in site.of("task.attempt_started")} == {"explore", "plan"}
     assert "one.txt" not in site.tree("main")
+    kept = site.top / ".muster/projects/write-one-and-two"
+    assert "There is a.txt." in (kept / "research/explore.md").read_text()
+    assert site.muster("plan", "lint", "--project", "write-one-and-two").code == 0
+    assert site.muster("execute", "--project", "write-one-and-two", "--gates", "open").code == 0
+    assert {"one.txt", "two.txt"} <= set(site.tree("main"))

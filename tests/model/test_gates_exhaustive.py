@@ -14,9 +14,9 @@ from muster.model import events as ev
 from muster.model.attempts import Cause
 from muster.model.findings import Verdict
 from muster.model.gates import Autonomy, Boundary, Stage
-from muster.model.plan import Changes, OnFailure, Task
+from muster.model.plan import JOIN, Changes, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
-from muster.model.state import replace
+from muster.model.state import TaskStatus, replace
 from muster.testing.invariants import place
 from muster.testing.outcomes import Menu
 from muster.testing.simulation import BASE, Past, World, begin, moves, play, restarts
@@ -220,3 +220,36 @@ def test_a_reviewed_run_moves_main_only_after_a_verdict_on_exactly_that_work(aut
     assert ended_blocked == ({"BLOCK", "INCONCLUSIVE"} if autonomy is Autonomy.OPEN else set())
     asked = {where for where in explored.asked if where.startswith(Boundary.REVIEW_VERDICT.value)}
     assert bool(asked) == (autonomy is not Autonomy.OPEN)
+
+
+PLANNED = (
+    Task(id="plan", agent="p", phase="plan", produces="plan", attempts=2),
+    Task(id="blockers", phase="plan", milestone="plan-critic-blocker", needs=("plan",), reads=("plan",)),
+    Task(id="ready", phase="plan", milestone="plan-ready", needs=("blockers",)),
+    Task(id="all", milestone=JOIN, needs=("ready",), reads=("plan",)),
+)
+BLOCKERS, READY = place(Boundary.PLAN_CRITIC_BLOCKER, "blockers"), place(Boundary.PLAN_READY, "ready")
+
+
+@pytest.mark.parametrize("autonomy", Autonomy)
+def test_what_an_agent_has_planned_starts_only_behind_the_gates_of_its_plan(autonomy: Autonomy) -> None:
+    def check(world: World, past: Past, event: ev.Event) -> None:
+        main_moves_only_when_allowed(world, past, event)
+        if isinstance(event, ev.AttemptStarted) and event.task == "new":
+            objected = bool(past.state.objections("plan"))
+            assert BLOCKERS in past.seen.approved or not objected or autonomy is Autonomy.OPEN
+            assert READY in past.seen.approved or autonomy is not Autonomy.CLOSED
+            assert not {BLOCKERS, READY} & past.seen.denied
+        if isinstance(event, ev.TaskSucceeded) and event.task == "all":
+            assert past.state.tasks["new"].status is TaskStatus.DONE
+
+    schedule = Schedule.EAGER if autonomy is Autonomy.ADAPTIVE else Schedule.WAVES
+    # Either stops of single tasks or deaths of the owner, since both together make too many worlds.
+    stops = autonomy is Autonomy.OPEN
+    menu = Menu(stops_run=True, stops_task=stops, grants=0, restarts=0 if stops else 1)
+    explored = explore(begin(PLANNED, RunPolicy(autonomy=autonomy, schedule=schedule), menu, workflow="w"), check)
+
+    print(f"planned, {autonomy.value}, {schedule.value}: {explored}")
+    assert {"complete", "cancelled", "error"} <= set(explored.ends)
+    wanted = {Autonomy.OPEN: set(), Autonomy.ADAPTIVE: {BLOCKERS}, Autonomy.CLOSED: {BLOCKERS, READY}}
+    assert {BLOCKERS, READY} & explored.asked == wanted[autonomy]

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option, style, table
+from muster.cli.output import emit, json_option, jsonl_option, style, table
+from muster.cli.phases import GATES, INPUT, PROFILE
+from muster.cli.run import run
 
 if TYPE_CHECKING:
     from muster.model.issues import Issue
@@ -19,14 +21,28 @@ _SLUG = click.option("--project", "slug", metavar="SLUG", help="The plan in .mus
 _CELL = 60
 
 
-@click.group()
-def plan() -> None:
-    """Make, check and draw plans.
+@click.group(invoke_without_command=True)
+@click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more.")
+@click.option("-w", "--workflow", metavar="NAME", help="The workflow whose steps are taken (default: default).")
+@_SLUG
+@GATES
+@PROFILE
+@INPUT
+@json_option
+@jsonl_option
+@click.pass_context
+def plan(ctx: click.Context, /, **options: Any) -> None:
+    """Make, check and draw plans. Without a command: have agents plan what TEXT or the project's brief asks for.
 
     A plan is a Markdown file: each '## heading' with a yaml block that has an
     'id' is a task. PATH is its file, '-' the standard input; without it, it is
     plan.md here or the only plan of the project.
     """
+    if ctx.invoked_subcommand is None:
+        if not (options["messages"] or options["slug"]):
+            click.echo(ctx.get_help())
+            ctx.exit(2)
+        ctx.invoke(run, until="plan", **options)
 
 
 @plan.command()

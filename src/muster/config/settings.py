@@ -52,9 +52,6 @@ class RunSettings(StrictRecord, frozen=True):
         int, Meta(ge=1, le=256, description="Tasks that an agent's plan may want done at the same time.")
     ] = 12
     plan_tasks: Annotated[int, Meta(ge=1, le=500, description="Tasks that a run may have when agents plan.")] = 500
-    commit_artefacts: Annotated[
-        bool, Meta(description="Commit brief, plan and review below .muster/projects with the result.")
-    ] = False
 
 
 class GitSettings(StrictRecord, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from muster.model.answers import fan_out, judge_findings, judge_verdict, read_plan, strange_commands
+from muster.model.answers import check_in_run, fan_out, judge_findings, judge_verdict, read_plan, strange_commands
 from muster.model.attempts import Problem
 from muster.model.errors import EnvironmentProblem
 from muster.model.issues import PlanError
@@ -24,6 +24,7 @@ def judge_answer(folder: Path, state: RunState, entry: TaskState) -> Judgement:
         return *judge_findings(answer), ()
     try:
         plan = read_plan(answer, state)
+        check_in_run(plan, state)
     except PlanError as error:
         return (Problem(rule="plan", message=error.message),), (), ()
     return (), strange_commands(plan, state.policy.known_commands), fan_out(plan, entry.task, state)

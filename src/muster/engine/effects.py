@@ -173,7 +173,8 @@ class Effects:
             problems=problems or objections,
             failure=failure_of(problems) if problems else None,
         )
-        return (audited, *(ev.TaskPlanned(task=each) for each in added))
+        # The plan counts with the last of these, so that a crash in between leaves nothing half planned.
+        return (*(ev.TaskPlanned(task=each) for each in added), audited)
 
     async def _merge(self, state: RunState, entry: TaskState, onto: str) -> Facts:
         attempt, name = entry.last, entry.task.id

@@ -88,9 +88,8 @@ def read_plan(answer: str, state: RunState) -> Plan:
     from muster.model.plan_document import parse_plan  # brings YAML along
 
     wrapped = _WRAPPED.fullmatch(answer)
-    plan = parse_plan((wrapped[1] if wrapped else answer).encode(), source="plan", max_tasks=state.policy.max_run_tasks)
-    _check(plan, state)
-    return plan
+    text = wrapped[1] if wrapped else answer
+    return parse_plan(text.encode(), source="plan", max_tasks=state.policy.max_run_tasks)
 
 
 def fan_out(plan: Plan, maker: Task, state: RunState) -> tuple[Task, ...]:
@@ -107,6 +106,7 @@ def fan_out(plan: Plan, maker: Task, state: RunState) -> tuple[Task, ...]:
         # A run until the plan: it is kept for people and nothing comes of it here.
         return ()
     policy = state.policy
+    after = milestone.needs or (maker.id,)
     tasks = []
     for task in plan.tasks:
         role = task.agent
@@ -117,7 +117,7 @@ def fan_out(plan: Plan, maker: Task, state: RunState) -> tuple[Task, ...]:
                 agent=first,
                 fallbacks=tuple(others),
                 role=role,
-                needs=(*task.needs, *milestone.needs),
+                needs=(*task.needs, *after),
                 reads=maker.reads,
                 changes=task.changes if not role or role_of(policy, replace(task, role=role)).writes else Changes.ANY,
                 line=0,
@@ -141,8 +141,12 @@ def strange_commands(plan: Plan, known: Collection[str]) -> tuple[Problem, ...]:
     )[:MAX_OBJECTIONS]
 
 
-def _check(plan: Plan, state: RunState) -> None:
-    """What only the run can know is wrong."""
+def check_in_run(plan: Plan, state: RunState) -> None:
+    """Refuse what only the run can know is wrong about an agent's plan: ids, roles, limits.
+
+    Raises:
+        PlanError: with all of it.
+    """
     policy, issues = state.policy, Issues()
     roles = {**ROLES, **policy.roles}
     for task in plan.tasks:

@@ -15,6 +15,7 @@ from muster.model.findings import Severity
 from muster.model.gates import Boundary, Stage, may_move
 from muster.model.heartbeats import Level
 from muster.model.ids import heartbeat_notice_id
+from muster.model.plan import Task
 from muster.model.schedule import close, lay_out, plan_more, put, queue_wave, reopen
 from muster.model.state import (
     CancelRequest,
@@ -76,11 +77,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
         case ev.TaskPlanned() if state.stage is Stage.MERGE_PENDING:
             return plan_more(state, event.task)
         case ev.TaskPlanned():
-            if state.waves and not any(_is_planning(entry) for entry in state.tasks.values()):
-                # Its planner was stopped before the plan counted.
-                return state
-            known = state.tasks.get(event.task.id, TaskState(task=event.task))
-            return replace(state, tasks={**state.tasks, event.task.id: replace(known, task=event.task)})
+            return _planned(state, event.task)
         case ev.AutonomyTransition():
             return _transition(state, event)
         case ev.GateAsked():
@@ -182,8 +179,17 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             assert_never(event)
 
 
-def _is_planning(entry: TaskState) -> bool:
-    return entry.task.produces == "plan" and entry.station is Station.PASSED
+def _planned(state: RunState, task: Task) -> RunState:
+    """A task of the accepted plan; or of one that an agent made, which counts when that passes its audit."""
+    if state.waves:
+        return replace(state, announced={**state.announced, task.id: task})
+    return replace(state, tasks={**state.tasks, task.id: TaskState(task=task)})
+
+
+def _take_plan(state: RunState) -> RunState:
+    """The tasks that an agent has planned, and the milestone that waits for them, find their place."""
+    added = {n: replace(state.tasks.get(n, TaskState(task=t)), task=t) for n, t in state.announced.items()}
+    return lay_out(replace(state, tasks={**state.tasks, **added}, announced={}))
 
 
 _TaskEvent = (
@@ -263,7 +269,10 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
                 objections=event.problems if event.ok else (),
             )
             station = Station.JUDGING if not event.ok else Station.MERGING if event.changed else Station.PASSED
-            return put(state, _with_last(entry, attempt, station))
+            state = put(state, _with_last(entry, attempt, station))
+            if entry.task.produces == "plan":
+                return _take_plan(state) if event.ok else replace(state, announced={})
+            return state
         case ev.TaskMerged():
             attempt = replace(entry.last, receipts=(*entry.last.receipts, *event.receipts))
             state = put(state, _with_last(entry, attempt, Station.ADVANCING))
@@ -277,9 +286,7 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             failure = entry.failure if aside else event.failure
             return put(state, replace(entry, station=Station.BACKOFF, retry_at=event.due, failure=failure))
         case ev.TaskSucceeded():
-            state = close(state, replace(entry, failure=None), TaskStatus.DONE)
-            # What a planner added, and what waits on it, finds its place when the plan counts.
-            return lay_out(state) if entry.task.produces == "plan" else state
+            return close(state, replace(entry, failure=None), TaskStatus.DONE)
         case ev.TaskFailed():
             cancelled = event.failure.cause is Cause.CANCELLED
             entry = replace(entry, failure=event.failure, reason=event.failure.message)

@@ -23,8 +23,9 @@ def milestone(state: RunState, task: Task) -> tuple[do.Step, ...]:
         return _write(reached)
     boundary, gate = Boundary(task.milestone), state.gate_for(Boundary(task.milestone), task.id)
     objections = [problem for name in task.reads if (problem := state.objections(name))]
-    wanted = boundary is not Boundary.PLAN_CRITIC_BLOCKER or objections
-    if not wanted or not must_ask(state.policy.autonomy, boundary):
+    if boundary is Boundary.PLAN_CRITIC_BLOCKER and not objections:
+        return _write(reached)
+    if not must_ask(state.policy.autonomy, boundary):
         return _write(ev.GatePassed(boundary=boundary, subject=task.id, by=policy_name(state)), reached)
     if gate is None:
         return _write(ask(state, boundary, task.id, _QUESTIONS[boundary], "\n".join(objections)))

@@ -176,7 +176,8 @@ class RunState(Record, frozen=True):
     are indexes that `evolve` keeps, so that deciding costs the same in a run of
     ten or a thousand tasks. ``busy`` are the tasks that need something done;
     ``merging`` is in the order of the merge queue. ``told`` are the
-    notifications that people got, by id. ``phases`` are those begun and not finished.
+    notifications that people got, by id. ``phases`` are those begun and not finished, ``announced``
+    the tasks of an agent's plan that has not passed its audit yet.
     ``review_known`` are the findings of all reviews so far; ``review_stuck`` says
     that the newest one found no blocker that was not known.
     """
@@ -203,6 +204,7 @@ class RunState(Record, frozen=True):
     doomed: dict[str, str] = {}
     stage: Stage = Stage.IDLE
     phases: dict[str, None] = {}
+    announced: dict[str, Task] = {}
     gates: dict[str, Gate] = {}
     integration: str = ""
     integration_before: str = ""

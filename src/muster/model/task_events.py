@@ -13,7 +13,7 @@ from muster.model.record import Record
 class TaskPlanned(Record, frozen=True):
     """A task of the accepted plan, with its manifest; of a run at work, one that its planner added or that waits on it.
 
-    What is added counts from the planner's success on.
+    What is added counts when the plan passes its audit.
     """
 
     type: ClassVar[str] = "task.planned"

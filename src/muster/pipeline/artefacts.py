@@ -51,7 +51,7 @@ def write_artefact(project: Path, slug: str, name: str, text: str) -> Path:
         EnvironmentProblem: the disk is full or read-only.
     """
     place = artefact_path(project, slug, name)
-    with _open_folder(project, (*PROJECTS, slug), create=True) as folder:
+    with _open_folder(project, (*PROJECTS, slug, *name.split("/")[:-1]), create=True) as folder:
         _replace(folder, place, text.encode())
     return place
 

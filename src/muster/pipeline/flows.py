@@ -9,11 +9,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from muster.model.answers import read_plan
 from muster.model.errors import InputError, NotFoundError
 from muster.model.plan import Plan
+from muster.model.plan_writer import format_plan
 from muster.model.record import Record
+from muster.model.state import RunState, TaskStatus
 from muster.model.workflow import Workflow, compile_workflow
-from muster.pipeline.artefacts import BRIEF, artefact_path, read_artefact, slugs
+from muster.pipeline.artefacts import BRIEF, PLAN, artefact_path, read_artefact, slugs, write_artefact
 from muster.pipeline.briefs import keep_brief, read_brief, with_free_slug
 
 
@@ -73,3 +76,35 @@ def _brief_there(project: Path, slug: str | None) -> tuple[bytes, str]:
     if data is None:
         raise NotFoundError("There is no brief.", hint='muster run -m "what is wanted", or muster brief')
     return data, str(artefact_path(project, found[0], BRIEF))
+
+
+def write_answers(project: Path, folder: Path, state: RunState) -> None:
+    """Keep what agents found out and planned as the project's research and plan; a plan that is there stays."""
+    slug = state.accepted.slug
+    for name, entry in state.tasks.items():
+        outcome = entry.last.outcome if entry.attempts else None
+        if outcome is None or outcome.answer is None or entry.status is not TaskStatus.DONE:
+            continue
+        answer = (folder / outcome.answer.path).read_text("utf-8")
+        if entry.task.phase == "research":
+            write_artefact(project, slug, f"research/{name}.md", f"# {entry.task.title}\n\n{answer}\n")
+        elif entry.task.produces == "plan":
+            text = _plan_text(answer, state, read_artefact(project, slug, BRIEF) or b"")
+            there = read_artefact(project, slug, PLAN)
+            write_artefact(project, slug, PLAN if there in (None, text.encode()) else f"plan-{state.run}.md", text)
+
+
+def _plan_text(answer: str, state: RunState, brief: bytes) -> str:
+    """An agent's plan as a plan of the project, with what a run of it has to know."""
+    accepted = state.accepted
+    return format_plan(
+        replace(
+            read_plan(answer, state),
+            slug=accepted.slug,
+            title=accepted.title,
+            brief_sha256=sha256(brief).hexdigest() if brief else "",
+            profile=accepted.policy.profile,
+            phase_models=accepted.policy.phase_models,
+            session_start_sha=accepted.base,
+        )
+    )

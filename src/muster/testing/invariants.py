@@ -7,8 +7,8 @@ from datetime import datetime
 from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.decide import decide
-from muster.model.gates import Answer, Autonomy, Boundary, may_move
-from muster.model.plan import OnFailure
+from muster.model.gates import Answer, Autonomy, Boundary, may_move, must_ask
+from muster.model.plan import JOIN, OnFailure, Task
 from muster.model.policy import Schedule
 from muster.model.record import Record
 from muster.model.state import RunState, Station, TaskState, TaskStatus, replace
@@ -124,12 +124,14 @@ def check_entry(before: RunState, event: ev.Event, after: RunState, seen: Eviden
             require(held or not before.limits or before.tasks[event.task].task.is_command, f"{event.task} is unpaid")
         case ev.TaskSucceeded():
             verdict = seen.audited.get(event.task)
-            proven = verdict == "unchanged" or (verdict == "changed" and event.task in seen.merged)
+            milestone = _check_milestone(before, before.tasks[event.task].task, seen)
+            proven = milestone or verdict == "unchanged" or (verdict == "changed" and event.task in seen.merged)
             require(proven, f"{event.task} counts as done, audited: {verdict}")
         case ev.GateAsked():
             require(event.gate not in before.gates, f"gate {event.gate} was asked twice")
         case ev.GatePassed():
-            require(before.policy.autonomy is Autonomy.OPEN, f"{event.boundary} passed in {before.policy.autonomy}")
+            asks = must_ask(before.policy.autonomy, event.boundary)
+            require(not asks, f"{event.boundary} passed in {before.policy.autonomy}")
         case ev.MainMergeStarted():
             require(seen.main_allowed, "main moves although nothing allowed it")
             _check_review(before, seen)
@@ -145,6 +147,17 @@ def _check_review(before: RunState, seen: Evidence) -> None:
     unsettled = any(verdict == "INCONCLUSIVE" or "blocked" in where for where in waved)
     passed = verdict in ("ALLOW", "WARN", "REFUSED") or (verdict is not None and unsettled)
     require(passed, f"main moves although the review says {verdict}, approved: {waved}")
+
+
+def _check_milestone(before: RunState, task: Task, seen: Evidence) -> bool:
+    """Whether a task is a milestone; a boundary that asks is reached after a yes and no other way."""
+    if task.milestone in ("", JOIN):
+        return bool(task.milestone)
+    boundary = Boundary(task.milestone)
+    objected = boundary is not Boundary.PLAN_CRITIC_BLOCKER or any(before.objections(name) for name in task.reads)
+    asks = must_ask(before.policy.autonomy, boundary) and objected
+    require(not asks or place(boundary, task.id) in seen.approved, f"{task.id} is passed unasked")
+    return True
 
 
 def _check_start(before: RunState, event: ev.AttemptStarted, seen: Evidence) -> None:

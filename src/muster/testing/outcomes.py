@@ -7,9 +7,10 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
+from muster.model.answers import fan_out
+from muster.model.attempts import Cause, Ending, Failure, Outcome, Problem, Receipt, Usage
 from muster.model.findings import Finding, Severity, Verdict
-from muster.model.plan import Changes
+from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
 from muster.model.state import RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
@@ -78,7 +79,7 @@ def results(step: Effect, state: RunState, menu: Menu, integration: str, main: s
             yield _ended(state.tasks[step.task], Ending.OK)
             yield _ended(state.tasks[step.task], Ending.INTERRUPTED)
         case do.Audit():
-            yield from _audited(state.tasks[step.task], menu)
+            yield from _audited(state, state.tasks[step.task], menu)
         case do.Merge():
             yield from _merged(state.tasks[step.task], step.onto, menu)
         case do.Finish():
@@ -153,8 +154,11 @@ def _ended(entry: TaskState, ending: Ending, failure: Failure | None = None) -> 
     return Result(name=name, facts=(ev.AttemptEnded(task=entry.task.id, attempt=entry.last.number, outcome=outcome),))
 
 
-def _audited(entry: TaskState, menu: Menu) -> Iterator[Result]:
+def _audited(state: RunState, entry: TaskState, menu: Menu) -> Iterator[Result]:
     task, attempt = entry.task, entry.last
+    if task.produces == "plan":
+        yield from _planned(state, entry)
+        return
     work = f"{attempt.base}{task.id}.{attempt.number};"
     for changed in (True, False):
         tree = work if changed else attempt.base
@@ -175,6 +179,19 @@ def _audited(entry: TaskState, menu: Menu) -> Iterator[Result]:
             task=task.id, attempt=attempt.number, ok=False, commit=work, tree=work, changed=True, failure=failure
         )
         yield Result(name=f"{task.id} audit fails {cause.value}", facts=(failed,))
+
+
+def _planned(state: RunState, entry: TaskState) -> Iterator[Result]:
+    """An agent's plan of a task, with and without something against it, and an answer that is none."""
+    plan = Plan(slug="p", tasks=(Task(id="new", run="x"),))
+    name, base = entry.task.id, entry.last.base
+    added = [ev.TaskPlanned(task=task) for task in fan_out(plan, entry.task, state)]
+    fact = ev.TaskAudited(task=name, attempt=entry.last.number, ok=True, commit=base, tree=base)
+    objection = Problem(rule="command", message="new would run `x`")
+    yield Result(name=f"{name} plans", facts=(*added, fact))
+    yield Result(name=f"{name} plans what nobody named", facts=(*added, replace(fact, problems=(objection,))))
+    failure = Failure(cause=Cause.AUDIT, message="no plan")
+    yield Result(name=f"{name} says no plan", facts=(replace(fact, ok=False, failure=failure),))
 
 
 def _merged(entry: TaskState, onto: str, menu: Menu) -> Iterator[Result]:

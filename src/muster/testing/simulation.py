@@ -106,6 +106,7 @@ def begin(
     *,
     target: str = TARGET,
     done: tuple[str, ...] = (),
+    workflow: str = "",
 ) -> World:
     """A run whose plan was accepted a moment ago and that has decided what to do first."""
     world = World(past=Past(state=initial("r")), menu=menu or Menu())
@@ -118,6 +119,7 @@ def begin(
         target=target,
         policy=policy or RunPolicy(),
         done=done,
+        workflow=workflow,
     )
     started = ev.RunStateChanged(state="start", run_id="r")
     return settle(write(world, [started, accepted, *(ev.TaskPlanned(task=task) for task in tasks)], check=False))
