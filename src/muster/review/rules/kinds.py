@@ -30,13 +30,13 @@ _BY_END = {end: language for language, ends in _LANGUAGES.items() for end in end
 _DATA = frozenset({"json", "toml", "yaml"})
 _SCRIPT = ("javascript", "typescript", "tsx")
 _TEST = re.compile(
-    r"(?:^|/)(?:tests?|testing|__tests__|specs?|testdata|fixtures?|e2e|acceptance|mocks?)/"
+    r"(?:^|/)(?:tests?|testing|__tests__|specs?|testdata|fixtures?|e2e|acceptance|mocks?|dummy\w*)/"
     r"|(?:^|/)(?:test_[^/]*|conftest|tests)\.pyi?$|_test\.(?:py|go|cc|cpp)$|(?:\.|-|_)(?:test|spec)\.[cm]?[jt]sx?$"
     r"|(?:Test|Tests|IT|Spec)\.(?:java|kt|scala|cs|swift)$|_(?:spec|test)\.rb$",
 )
 _ASIDE = re.compile(
     r"(?:^|/)(?:docs?|examples?|samples?|demos?|benchmarks?|benches|scripts?|tools?|tasks|contrib|ci|bin|fuzz\w*|\.[a-z]+)/"
-    r"|(?:^|/)(?:setup|noxfile|fabfile|dodo|tasks|conf|manage)\.py$|(?:^|/)[\w.-]*config\.[cm]?[jt]s$|\.(?:md|rst|txt)$"
+    r"|(?:^|/)(?:setup|noxfile|fabfile|dodo|tasks|conf|manage|fuzz\w*)\.py$|(?:^|/)[\w.-]*config\.[cm]?[jt]s$|\.(?:md|rst|txt)$"
 )
 
 
