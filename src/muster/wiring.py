@@ -55,6 +55,8 @@ Flags = Mapping[str, tuple[str, Any]]
 STATE = Path(".muster/state")
 METRICS = STATE / "metrics"
 AGENTS = "muster.agents"
+# Who did what stays, whoever goes on with the run.
+CREW = ("team", "phase_agents", "roles", "known_commands", "max_wave_tasks", "max_run_tasks")
 EXPORTERS = "muster.exporters"
 # Ways of exporting in which nothing is handed over: prometheus comes and asks.
 NOT_HANDED_OVER = frozenset({"off", "prometheus"})
@@ -173,7 +175,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     _ = kit.exporters
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
-    policy = replace(policy, **{name: getattr(old.policy, name) for name in ("team", "roles", "known_commands")})
+    policy = replace(policy, **{name: getattr(old.policy, name) for name in CREW})
     accepted, tasks = carry_on(old, policy, await repository.snapshot())
     able = agents(kit.resolved.settings.agents)
     settled = settle_tasks(tasks, policy, able, kit.folder(run))

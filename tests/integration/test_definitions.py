@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from muster.model.plan import JOIN
 from muster.model.profiles import PHASES
 from muster.model.roles import ROLES
 from muster.model.workflow import compile_workflow
+from muster.model.workflow_document import STEP_KEYS, parse_workflow
 
 BUILT_IN = {"pipeline", "default", "fast-fix", "implementation", "research", "parallel-research", "review"}
 STEP = "---\nsteps:\n  - id: one\n    role: executor\n---\nWords.\n"
@@ -155,3 +157,15 @@ def test_a_seat_in_a_team_needs_a_role(home: Path) -> None:
 
     with pytest.raises(InputError, match=r"roles.dancer: there is no such role"):
         find_team(load_definitions(None, trusted=False), "x")
+
+
+def test_the_page_of_workflows_has_every_key_and_an_example_that_can_be_used() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "workflows.md").read_text()
+    example = page.partition("````markdown\n")[2].partition("````")[0]
+
+    workflow = parse_workflow(example.encode(), "careful-fix", "careful-fix.workflow.md")
+
+    assert [step.kind.value for step in workflow.steps] == ["agent", "agent", "shards"]
+    table = page.partition("| key of a step |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (.*?) \|", table, re.MULTILINE)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(rows))) == sorted(STEP_KEYS)

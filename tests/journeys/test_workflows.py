@@ -197,3 +197,46 @@ def test_what_was_planned_in_one_phase_is_carried_out_by_the_next(site: Site) ->
     assert site.muster("plan", "lint", "--project", "write-one-and-two").code == 0
     assert site.muster("execute", "--project", "write-one-and-two", "--gates", "open").code == 0
     assert {"one.txt", "two.txt"} <= set(site.tree("main"))
+
+
+def test_a_run_that_died_while_planned_work_went_on_comes_to_the_same_end(site: Site) -> None:
+    crew(site, {**DEFAULT, "T1": [{"run": f"while [ ! -e {site.root}/go ]; do sleep 0.1; done"}, *ONE]})
+    started = site.start("run", "-m", "Write one and two", "--gates", "open")
+    site.wait_for("task.attempt_started", task="T1")
+    started.process.kill()
+    started.process.wait()
+    (site.root / "go").touch()
+
+    ran = site.muster("continue", "--yes")
+
+    assert ran.code == 0, (ran.out, ran.err)
+    assert {"one.txt", "two.txt"} <= set(site.tree("main"))
+    tried = [data["task"] for data in site.of("task.attempt_started")]
+    assert sorted(tried) == ["T1", "T2", "explore", "plan", "plan", "verify"]
+    assert "There is a.txt." in prompt(site, "T2")
+
+
+@pytest.mark.campaign
+def test_a_run_that_goes_on_for_a_failed_one_still_knows_what_was_found_out(site: Site) -> None:
+    crew(site, {**DEFAULT, "verify": [{"say": "VERDICT: BROKEN"}]})
+    assert site.muster("run", "-m", "Write one and two", "--gates", "open").code == 1
+    crew(site, DEFAULT)
+
+    ran = site.muster("continue", "--gates", "open")
+
+    assert ran.code == 0, (ran.out, ran.err)
+    assert {data["task"] for data in site.of("task.attempt_started")} == {"verify"}
+    assert "There is a.txt." in prompt(site, "verify")
+    assert prompt(site, "verify").startswith("Write one and two\n---\n")
+
+
+def test_a_dry_run_of_words_shows_steps_gates_and_models_and_starts_nothing(site: Site) -> None:
+    crew(site, {}, "[phases]", 'plan = ["crew:big", "scripted"]')
+
+    ran = site.muster("run", "-m", "Write one and two", "--dry-run", "--profile", "balanced")
+
+    assert ran.code == 0, (ran.out, ran.err)
+    assert "asks at plan-critic-blocker, manifest-audit-failed, main-merge" in ran.out
+    assert "models: plan: crew with big, scripted with opus, profile balanced from flag" in ran.out
+    assert "models: research: crew with sonnet" in ran.out
+    assert not (site.top / ".muster/projects").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from hashlib import sha256
 from pathlib import Path
 
@@ -43,10 +44,12 @@ def stored(folder: Path, ref: FileRef) -> str:
     Raises:
         EnvironmentProblem: it is not what the journal says that it is.
     """
+    # Of a run that goes on for another one, whose own folder need not be there yet.
+    place = Path(os.path.normpath(folder / ref.path))
     try:
-        data = (folder / ref.path).read_bytes()
+        data = place.read_bytes()
     except OSError as error:
-        raise EnvironmentProblem(f"{folder / ref.path}: {error.strerror}.") from error
+        raise EnvironmentProblem(f"{place}: {error.strerror}.") from error
     if sha256(data).hexdigest() != ref.sha256:
-        raise EnvironmentProblem(f"{folder / ref.path} was changed; the run's journal knows other bytes.")
+        raise EnvironmentProblem(f"{place} was changed; the run's journal knows other bytes.")
     return data.decode("utf-8", "replace")

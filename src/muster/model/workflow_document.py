@@ -138,14 +138,14 @@ def _read(data: bytes, name: str, source: str, keys: tuple[str, ...], build: Cal
     return made
 
 
-_STEP_KEYS = (
+STEP_KEYS = (
     *("id", "kind", "phase", "title", "needs", "reads", "role", "prompt", "run", "shards", "boundary"),
     *("produces", "proves_brief", "changes", "verify", "timeout", "attempts"),
 )
 
 
 def _step(fields: Fields) -> Step:
-    fields.refuse_unknown(_STEP_KEYS)
+    fields.refuse_unknown(STEP_KEYS)
     kind = fields.one_of("kind", Kind.COMMAND if fields.has("run") else Kind.AGENT)
     step = Step(
         id=fields.text("id", rules.id_problem),
