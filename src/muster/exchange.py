@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from muster.model.attempts import Usage
+from muster.model.findings import Covered, Finding, ReviewerRun
 from muster.model.gates import Answer
 from muster.model.record import Record
 
@@ -246,3 +247,39 @@ class Destination(Record, frozen=True):
     endpoint: str = ""
     headers: dict[str, str] = {}
     allow_private: bool = False
+
+
+class ReviewSeat(Record, frozen=True):
+    """Who takes a part of a review: the role, the agent's name, and the model that its program is started with."""
+
+    role: str
+    agent: str
+    model: str = ""
+
+
+class ShownFile(Record, frozen=True):
+    """What of a file's diff a reviewer was shown: how many hunks, and the last added line; both prove reading."""
+
+    path: str
+    hunks: int
+    last_added: str
+
+
+class ReviewPacket(Record, frozen=True):
+    """What one reviewer is given; the brief by its path, the diff and all names in it as data.
+
+    ``after`` is the commit that the reviewer's worktree is at.
+    """
+
+    after: str
+    diff: str
+    coverage: tuple[Covered, ...]
+    shown: tuple[ShownFile, ...]
+    brief_path: str = ""
+
+
+class ReviewerReport(Record, frozen=True):
+    """What one reviewer found, and whether it did its part."""
+
+    run: ReviewerRun
+    findings: tuple[Finding, ...] = ()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import SystemRandom
 from typing import Any
 
 import anyio
 
+from muster.config.policy import review_seats
 from muster.engine.journal import Journal, load
 from muster.engine.ownership import absorb, take
 from muster.model.errors import (
@@ -21,14 +24,16 @@ from muster.model.errors import (
 )
 from muster.model.events import CommandRefused, DeadLetterAdded, MainMergeStarted, MainUndone, PlanAccepted
 from muster.model.evolve import fold
+from muster.model.ids import new_id
 from muster.model.messages import Message
 from muster.model.record import Record
 from muster.model.recovery import cut_after, is_interrupted
 from muster.model.state import ENDED, RunState
-from muster.ports import Store
+from muster.pipeline.reviewing import agent_reviewers
+from muster.ports import Reviewer, Store
 from muster.process import is_alive, list_marked, sweep_marker
 from muster.reports.views import left_alone, letter_view
-from muster.wiring import Kit, drive, message, repository_of, resume_run
+from muster.wiring import Kit, agents, drive, executor_of, message, policy_for, repository_of, resume_run
 from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
 
@@ -302,3 +307,23 @@ async def collect_garbage(kit: Kit, *, dry_run: bool) -> list[str]:
         for place in ended:
             await GitWorkspace(repository, place.name, clock=kit.clock).close()
     return [str(tree.relative_to(kit.project)) for tree in found if dry_run or not tree.exists()]
+
+
+@asynccontextmanager
+async def reviewers_alone(kit: Kit) -> AsyncIterator[tuple[Reviewer, ...]]:
+    """The agents that the settings ask to review, for a review outside of any run.
+
+    Raises:
+        InputError: an agent is not known, or has no name for the model of the review phase.
+        RefusedError: a file of the project asks for something that needs trust.
+    """
+    seats, able = review_seats(kit.resolved.required(), policy_for(kit)), agents(kit.resolved.settings.agents)
+    run = new_id(kit.clock.now(), SystemRandom())
+    workspace = GitWorkspace(await repository_of(kit), run, clock=kit.clock)
+    executor = executor_of(kit, able)
+    try:
+        yield agent_reviewers(seats, able, executor, workspace, kit.folder(run))
+    finally:
+        executor.close()
+        with anyio.CancelScope(shield=True):
+            await workspace.close()

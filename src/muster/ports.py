@@ -26,6 +26,9 @@ from muster.exchange import MainState as MainState
 from muster.exchange import News as News
 from muster.exchange import Owner as Owner
 from muster.exchange import Proposal as Proposal
+from muster.exchange import ReviewerReport as ReviewerReport
+from muster.exchange import ReviewPacket as ReviewPacket
+from muster.exchange import ReviewSeat as ReviewSeat
 from muster.exchange import RunHead as RunHead
 from muster.exchange import Salvage as Salvage
 from muster.exchange import Snapshot as Snapshot
@@ -291,6 +294,19 @@ class Approver(Protocol):
 
     async def ask(self, gate: GateAsked) -> Decision | None:
         """Put the question; None when nobody can answer here, then the run parks."""
+
+
+class Reviewer(Protocol):
+    """Looks at a range by itself; it never sees what another reviewer found."""
+
+    name: str
+
+    async def review(self, packet: ReviewPacket) -> ReviewerReport:
+        """Say what is wrong, each thing with file, line, a rule of the catalogue and a part of the brief.
+
+        A reviewer that fails, is late or cannot prove that it read everything
+        says so in its report, never by an exception, and changes no file.
+        """
 
 
 class Examiner(Protocol):

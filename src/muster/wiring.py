@@ -17,7 +17,7 @@ import anyio
 from muster import plugins
 from muster.clock import SystemClock
 from muster.config.load import find_project, load_settings
-from muster.config.policy import notification_rules, run_policy, with_fixer, with_models
+from muster.config.policy import notification_rules, review_seats, run_policy, with_fixer, with_models
 from muster.config.profiles import choose_profile
 from muster.config.resolve import Resolved
 from muster.config.settings import AgentsSettings
@@ -39,9 +39,20 @@ from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks
-from muster.pipeline.reviewing import ProjectExaminer
+from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
 from muster.pipeline.starter import command_for_tests
-from muster.ports import Agent, Approver, Binding, Clock, Destination, Exporter, Listener, Owner, Store, Workspace
+from muster.ports import (
+    Agent,
+    Approver,
+    Binding,
+    Clock,
+    Destination,
+    Exporter,
+    Listener,
+    Owner,
+    Store,
+    Workspace,
+)
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
@@ -215,17 +226,16 @@ async def _drive(
     listeners: Iterable[Listener],
     session: TelemetrySession | None,
 ) -> RunState:
-    run = journal.state.run
-    repository = await Repository.discover(kit.project)
-    workspace = _workspace(kit, repository, run, journal.state.policy)
-    settings = kit.resolved.settings.run
-    seats = Seats(kit.clock, settings.host_parallel, settings.min_free_memory_mb * MIB)
-    executor = LocalExecutor(agents(kit.resolved.settings.agents), kit.clock, seats)
+    run, policy = journal.state.run, journal.state.policy
+    workspace = _workspace(kit, await Repository.discover(kit.project), run, policy)
+    settings, able = kit.resolved.settings, agents(kit.resolved.settings.agents)
+    executor = executor_of(kit, able)
+    reviewers = agent_reviewers(review_seats(settings, policy), able, executor, workspace, kit.folder(run))
     parts = (journal, kit.store, workspace, executor, kit.clock)
-    redact, reviewing = Redactor(secret_values(os.environ)), kit.resolved.settings.review
-    examiner = ProjectExaminer(kit.project, kit.clock, reviewing.gate, redact, reviewing.commands)
+    redact, gate = Redactor(secret_values(os.environ)), settings.review.gate
+    examiner = ProjectExaminer(kit.project, kit.clock, gate, redact, settings.review.commands, reviewers)
     actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner, listeners=listeners)
-    notify = kit.resolved.settings.notify
+    notify = settings.notify
     sinks = notice_sinks(
         kit.project / STATE / NOTICES if notify.jsonl else None,
         bell=notify.bell,
@@ -257,6 +267,12 @@ async def _drive(
         await _hand_over(kit, journal)
     await _let_go(kit, journal)
     return journal.state
+
+
+def executor_of(kit: Kit, able: Mapping[str, Agent]) -> LocalExecutor:
+    """Whoever runs agents on this machine, within its limits."""
+    limits = kit.resolved.settings.run
+    return LocalExecutor(able, kit.clock, Seats(kit.clock, limits.host_parallel, limits.min_free_memory_mb * MIB))
 
 
 @asynccontextmanager
@@ -332,11 +348,6 @@ def message(kit: Kit, run: str, kind: str, **data: str) -> Message:
     now = kit.clock.now()
     sender = f"{os.environ.get('USER') or 'operator'}"
     return Message(id=new_id(now, SystemRandom()), run=run, kind=kind, sender=sender, at=now, data=data)
-
-
-async def find_repository(folder: Path) -> Repository:
-    """The repository around a folder."""
-    return await Repository.discover(folder)
 
 
 async def repository_of(kit: Kit) -> Repository:

@@ -57,6 +57,15 @@ def test_what_is_said_nearby_in_similar_words_is_also_reported_and_never_across_
     assert [drop.reason for drop in dropped] == [f"nearly the same as {kept[0].id}"]
 
 
+def test_a_finding_that_does_not_hold_takes_nothing_along_that_does() -> None:
+    wrong = replace(AGENT, severity=Severity.BLOCKER, line=3, evidence="os.remove(name)")
+
+    kept, dropped = settle(wrong, AGENT)
+
+    assert [(f.line, f.severity, f.support) for f in kept] == [(4, Severity.MAJOR, 1)]
+    assert [drop.drop_pass for drop in dropped] == [2]
+
+
 def test_other_words_at_the_next_line_are_another_finding() -> None:
     other = replace(AGENT, line=5, title="Unused value", detail="Remove it.", evidence="")
 

@@ -107,10 +107,12 @@ async def _review(
     from muster.model.findings import Bar
     from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
+    from muster.operations import reviewers_alone
     from muster.pipeline.reviewing import keep_review, request_for
     from muster.review.formats import FORMATS as WRITERS
     from muster.review.review import review as review_range
     from muster.review.review import survey
+    from muster.wiring import open_project
 
     redact = Redactor(secret_values(os.environ))
     home, resolved = read_settings()
@@ -120,7 +122,11 @@ async def _review(
         scope, seen = await survey(request)
         _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")
         return EXIT_CODES["REFUSED"] if seen.refused else 0
-    done = await review_range(request, redact)
+    if home is not None and resolved.settings.review.agents:
+        async with open_project(home) as kit, reviewers_alone(kit) as reviewers:
+            done = await review_range(request, redact, reviewers)
+    else:
+        done = await review_range(request, redact)
     if project is not None:
         place = keep_review(project, done)
         click.echo(WRITERS[form or "table"](done), nl=False)

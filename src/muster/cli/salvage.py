@@ -53,9 +53,9 @@ def show(name: str) -> None:
 
 
 async def _show(name: str) -> bytes:
-    from muster.wiring import find_repository
+    from muster.workspaces.repository import Repository
 
-    return await (await find_repository(Path.cwd())).show_salvage(name)
+    return await (await Repository.discover(Path.cwd())).show_salvage(name)
 
 
 @salvage.command("restore")
@@ -74,6 +74,6 @@ def restore(name: str, branch: str, as_json: bool) -> None:
 
 
 async def _restore(name: str, branch: str) -> str:
-    from muster.wiring import find_repository
+    from muster.workspaces.repository import Repository
 
-    return await (await find_repository(Path.cwd())).restore_salvage(name, branch)
+    return await (await Repository.discover(Path.cwd())).restore_salvage(name, branch)

@@ -9,6 +9,7 @@ from muster.config.profiles import load_models
 from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, NotifySettings, Settings
 from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.errors import InputError
+from muster.model.findings import CONFORMANCE, CORRECTNESS
 from muster.model.heartbeats import Thresholds
 from muster.model.notifications import Rules, Severity
 from muster.model.plan import Task
@@ -17,6 +18,7 @@ from muster.model.profiles import ProfileChoice
 from muster.model.roles import ROLES
 from muster.model.state import replace
 from muster.model.tiers import resolve_model
+from muster.ports import ReviewSeat
 
 
 def budgets(settings: BudgetSettings) -> tuple[Limit, ...]:
@@ -118,3 +120,20 @@ def _seats(policy: RunPolicy, tasks: Iterable[Task]) -> Iterator[tuple[str, str]
         if task.produces == "plan":
             for role in (*ROLES, *policy.roles):
                 yield from ((agent, "execute") for agent in agents_for(policy, role, "execute"))
+
+
+def review_seats(settings: Settings, policy: RunPolicy) -> tuple[ReviewSeat, ...]:
+    """The agents that review besides the programs: the first looks at the code, the last at the brief.
+
+    Raises:
+        InputError: an agent has no name for the model of the review phase.
+    """
+    names = settings.review.agents
+    if not names:
+        return ()
+    table, model = load_models(settings.agents.named), policy.phase_models.get("review", "")
+    seats = []
+    for role, name in ((CORRECTNESS, names[0]), (CONFORMANCE, names[-1])):
+        dialect = settings.agents.named.get(name, AgentSettings()).dialect
+        seats.append(ReviewSeat(role=role, agent=name, model=resolve_model(table, name, model, dialect=dialect)))
+    return tuple(seats)

@@ -203,6 +203,14 @@ class ReviewSettings(StrictRecord, frozen=True):
         tuple[str, ...],
         Meta(description="Linters to run on what is reviewed; each prints SARIF or RDJSON.", extra=TRUSTED),
     ] = ()
+    agents: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=2,
+            description="Agents that review besides the programs: the first the code, the last the brief.",
+            extra=TRUSTED,
+        ),
+    ] = ()
     gate: Annotated[Bar, Meta(description="What a finding that only agents reported needs before it counts.")] = Bar.ANY
 
 

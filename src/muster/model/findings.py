@@ -164,6 +164,9 @@ class Review(Record, frozen=True):
         return {each.value: sum(f.severity is each for f in self.findings) for each in Severity}
 
 
+# The parts of a review that an agent can take.
+CONFORMANCE = "brief-conformance"
+CORRECTNESS = "code-correctness"
 # Names of reviewers that are models begin with this; all others are deterministic.
 AGENT_PREFIX = "agent:"
 

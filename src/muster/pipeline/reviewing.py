@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,7 +25,8 @@ from muster.pipeline.artefacts import (
     slugs,
     write_artefact,
 )
-from muster.ports import Clock
+from muster.ports import Agent, Clock, Executor, Reviewer, ReviewSeat, Workspace
+from muster.review.agents import AgentReviewer
 from muster.review.coordinator import Earlier
 from muster.review.document import format_review
 from muster.review.review import ReviewRequest, review
@@ -37,13 +38,20 @@ class ProjectExaminer:
     """Reviews what a run has integrated and leaves the verdict as the project's review.md."""
 
     def __init__(
-        self, project: Path, clock: Clock, bar: Bar, redact: Callable[[str], str], linters: tuple[str, ...] = ()
+        self,
+        project: Path,
+        clock: Clock,
+        bar: Bar,
+        redact: Callable[[str], str],
+        linters: tuple[str, ...] = (),
+        reviewers: Sequence[Reviewer] = (),
     ) -> None:
         self._project = project
         self._clock = clock
         self._bar = bar
         self._redact = redact
         self._linters = linters
+        self._reviewers = tuple(reviewers)
 
     async def examine(self, state: RunState, base: str, commit: str, round: int) -> ReviewFinished:
         """Review ``commit`` against ``base``, with the project's brief and the run's own tasks."""
@@ -65,7 +73,7 @@ class ProjectExaminer:
         if brief is not None:
             place = artefact_path(self._project, slug, BRIEF)
             request = _with_brief(request, brief, str(place), place)
-        done = await review(request, self._redact)
+        done = await review(request, self._redact, self._reviewers)
         keep_review(self._project, done)
         return ReviewFinished(
             slug=slug,
@@ -79,6 +87,24 @@ class ProjectExaminer:
             findings=kept(done.findings),
             known=tuple(finding.id for finding in done.findings)[:MAX_KNOWN],
         )
+
+
+def agent_reviewers(
+    seats: Iterable[ReviewSeat], able: Mapping[str, Agent], executor: Executor, workspace: Workspace, folder: Path
+) -> tuple[Reviewer, ...]:
+    """The agents that review besides the programs.
+
+    Raises:
+        NotFoundError: one of them is no agent.
+    """
+    reviewers = []
+    for seat in seats:
+        if seat.agent not in able:
+            hint = f"agents: {', '.join(sorted(able))}"
+            raise NotFoundError(f"review.agents names {seat.agent!r}, and there is no such agent.", hint=hint)
+        place, env = folder / "reviews", workspace.environment()
+        reviewers.append(AgentReviewer(seat, able[seat.agent], executor, workspace.in_tree, place, env=env))
+    return tuple(reviewers)
 
 
 def request_for(
@@ -137,7 +163,7 @@ def _with_brief(request: ReviewRequest, data: bytes, source: str, place: Path) -
 
     brief = parse_brief(data, source=source)
     return msgspec.structs.replace(
-        request, slug=brief.slug, brief=brief, brief_path=source, brief_mtime=place.stat().st_mtime
+        request, slug=brief.slug, brief=brief, brief_path=str(place.resolve()), brief_mtime=place.stat().st_mtime
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muster.model.findings import Severity
+from muster.model.findings import CONFORMANCE, CORRECTNESS, Severity
 from muster.model.record import Record
 
 _BLOCKER, _MAJOR, _MINOR, _SUGGESTION = Severity
@@ -21,9 +21,6 @@ class Limits(Record, frozen=True):
     whole_range: bool = False
     reviewer: str = ""
 
-
-CONFORMANCE = "brief-conformance"
-CORRECTNESS = "code-correctness"
 
 CATALOGUE = {
     "UNIMPLEMENTED_CRITERION": Limits(

@@ -74,11 +74,12 @@ def coordinate(
     """
     dropped: list[Dropped] = []
     clean = [_redacted(_within(finding, rules), redact) for finding in findings]
-    kept = identify(_same(clean, dropped), material.lineage, lines_of, redact)
-    kept = _near(sorted(kept, key=_order), dropped)
-    kept = _drop(kept, dropped, 2, lambda finding: _unsound(finding, material.paths, lines_of, redact))
+    # What does not hold goes first, so that it cannot take along what says the same and does.
+    kept = _drop(clean, dropped, 2, lambda finding: _unsound(finding, material.paths, lines_of, redact))
     if reasonable:
         kept = _drop(kept, dropped, 3, lambda finding: _unreasonable(finding, material.paths, rules))
+    kept = identify(_same(kept, dropped), material.lineage, lines_of, redact)
+    kept = _near(sorted(kept, key=_order), dropped)
     kept = _drop(kept, dropped, 4, lambda finding: _uncounted(finding, bar, earlier or Earlier()))
     kept = [each for finding in kept for each in (finding, *_companion(finding))]
     return tuple(sorted(kept, key=_order)), tuple(

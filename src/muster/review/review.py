@@ -20,7 +20,9 @@ from muster.model.plan import Task
 from muster.model.record import Record
 from muster.model.redaction import Redactor
 from muster.model.state import replace
+from muster.ports import Reviewer, ReviewerReport, ReviewPacket
 from muster.review.coordinator import Earlier, Lines, Material, coordinate, uncovered, verdict_of
+from muster.review.packets import packet_of
 from muster.review.plain import sealed
 from muster.review.refuted import read_refuted
 from muster.review.rules.run import run_rules
@@ -76,8 +78,10 @@ async def survey(request: ReviewRequest) -> tuple[Scope, Triage]:
     return scope, triage(scope)
 
 
-async def review(request: ReviewRequest, redact: Callable[[str], str] | None = None) -> Review:
-    """Review a range; the same repository and request give the same review.
+async def review(
+    request: ReviewRequest, redact: Callable[[str], str] | None = None, reviewers: Sequence[Reviewer] = ()
+) -> Review:
+    """Review a range; without agents the same repository and request give the same review.
 
     Raises:
         InputError: there is no repository here, or no such commit.
@@ -98,9 +102,18 @@ async def review(request: ReviewRequest, redact: Callable[[str], str] | None = N
             with scope.objects() as objects:
                 touched = await objects.differing(request.touched_since, scope.after_tree)
 
+    heard: dict[int, ReviewerReport] = {}
+
+    async def ask(number: int, reviewer: Reviewer, packet: ReviewPacket) -> None:
+        heard[number] = await reviewer.review(packet)
+
     async with anyio.create_task_group() as group:
         group.start_soon(look_up, name="refuted findings")
         brief = request.brief if request.mode != "quick" else None
+        if scope.changes:
+            packet = packet_of(scope, seen, request.brief_path if brief is not None else "", redact)
+            for number, reviewer in enumerate(reviewers):
+                group.start_soon(ask, number, reviewer, packet, name=reviewer.name)
         trial = Trial(scope, request.linters)
         report = await run_rules(
             scope,
@@ -110,8 +123,10 @@ async def review(request: ReviewRequest, redact: Callable[[str], str] | None = N
             check=trial.check if request.verify else None,
             lint=trial.lint if request.linters else None,
         )
+    told = [heard[number] for number in sorted(heard)]
+    said = (found for one in told for found in one.findings)
     findings, dropped = coordinate(
-        (*report.findings, *uncovered((change.path for change in scope.changes), seen.covered)),
+        (*report.findings, *said, *uncovered((change.path for change in scope.changes), seen.covered)),
         _material(request, scope),
         lines_of(scope),
         redact,
@@ -119,17 +134,17 @@ async def review(request: ReviewRequest, redact: Callable[[str], str] | None = N
         earlier=replace(request.earlier, refuted=refuted, touched=touched),
         reasonable=request.mode != "quick",
     )
-    runs = (ReviewerRun(name=PROGRAMS, status=ReviewerStatus.DONE),)
-    told = replace(
+    runs = (ReviewerRun(name=PROGRAMS, status=ReviewerStatus.DONE), *(one.run for one in told))
+    done = replace(
         blank,
         verdict=verdict_of(findings, runs),
         findings=findings,
         dropped=dropped,
         needs_agent=report.needs_agent,
         reviewers=runs,
-        notes=(*blank.notes, *report.notes, *_without_brief(request)),
+        notes=(*blank.notes, *report.notes, *_without_brief(request), *_one_vendor(reviewers)),
     )
-    return sealed(told, redact)
+    return sealed(done, redact)
 
 
 def lines_of(scope: Scope) -> Lines:
@@ -175,6 +190,13 @@ def _material(request: ReviewRequest, scope: Scope) -> Material:
         paths=frozenset(named | {request.brief_path} - {""}),
         lineage={change.path: change.old_path for change in scope.changes if change.old_path},
     )
+
+
+def _one_vendor(reviewers: Sequence[Reviewer]) -> tuple[str, ...]:
+    vendors = {reviewer.name.rpartition("/")[2] for reviewer in reviewers}
+    if len(reviewers) < 2 or len(vendors) > 1:
+        return ()
+    return (f"Both agent reviewers are {vendors.pop()}: two vendors do not share their blind spots.",)
 
 
 def _without_brief(request: ReviewRequest) -> tuple[str, ...]:
