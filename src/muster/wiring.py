@@ -355,12 +355,6 @@ async def repository_of(kit: Kit) -> Repository:
     return await Repository.discover(kit.project)
 
 
-async def prepare_repository(folder: Path) -> None:
-    """Check that ``folder`` is in a usable repository and keep our own folders out of git."""
-    repository = await Repository.discover(folder)
-    await repository.make_state_folders()
-
-
 def _for_agents(kit: Kit, policy: RunPolicy, tasks: Iterable[Task], able: Mapping[str, Agent]) -> RunPolicy:
     """The policy with what is decided once for the agents of a plan: models, permissions, who can resume, who mends."""
     policy = with_fixer(with_models(policy, tasks, kit.resolved.settings.agents), tasks)

@@ -39,13 +39,13 @@ def init(as_json: bool) -> None:
 
 
 async def _prepare() -> list[str]:
-    from muster.wiring import prepare_repository
     from muster.workspaces.repository import Repository
 
     await Repository.discover(Path.cwd())
     # First the file: it is what makes a folder of a bigger repository the project.
     made = _write_settings()
-    await prepare_repository(Path.cwd())
+    repository = await Repository.discover(Path.cwd())
+    await repository.make_state_folders()
     return made
 
 
