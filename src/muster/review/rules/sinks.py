@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from muster.model.findings import Severity
-from muster.review.rules.kinds import is_aside, language
+from muster.review.rules.kinds import is_aside, is_test, language
 from muster.review.rules.python import Def
 from muster.review.rules.spots import Side, Spot
 
@@ -35,7 +35,12 @@ _WORTH_A_LOOK = re.compile(
 
 def sinks(side: Side) -> Iterator[Spot]:
     """Calls that run or show what they are given, weighed by where that comes from."""
-    if language(side.path) != "python" or not _WORTH_A_LOOK.search(side.text) or side.tree is None:
+    if (
+        language(side.path) != "python"
+        or is_test(side.path)
+        or not _WORTH_A_LOOK.search(side.text)
+        or side.tree is None
+    ):
         return
     aliases = _aliases(side.tree)
     yield from _in_block(side, side.tree, frozenset(), aliases, "")

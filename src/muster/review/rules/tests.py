@@ -77,9 +77,20 @@ def _decorators(node: Def | ast.ClassDef) -> range:
     return range(first, node.lineno)
 
 
+def _may_weaken(pair: Pair) -> bool:
+    """Whether lines went, or some came that switch a test off or always hold: nothing else weakens."""
+    added = (pair.new.line(number) for number in pair.added) if pair.new is not None else ()
+    return bool(pair.change.deleted) or any(
+        form.search(line) for line in added for form in (_OFF, _GO_OFF, _SCRIPT_OFF, _TRIVIAL)
+    )
+
+
 def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     """Tests that were switched off, emptied, or taken away while what they test stays."""
-    suites = [(pair, _tests(pair.old), _tests(pair.new)) for pair in pairs if is_test(pair.path) and is_code(pair.path)]
+    suspects = [pair for pair in pairs if is_test(pair.path) and is_code(pair.path)]
+    if not any(map(_may_weaken, suspects)):
+        return []
+    suites = [(pair, _tests(pair.old), _tests(pair.new)) for pair in suspects]
     moved = Counter(name.rpartition(".")[2] for _, _, new in suites for name in new)
     sources = [pair for pair in pairs if is_code(pair.path) and not is_aside(pair.path)]
     found = []
