@@ -292,3 +292,16 @@ def test_a_user_s_own_login_is_kept_and_nothing_is_fetched_at_the_start() -> Non
 
     assert env["PI_OFFLINE"] == "1"
     assert not {"HOME", "PI_CODING_AGENT_DIR"} & set(env)
+
+
+def test_a_model_that_it_does_not_know_is_told_on_stderr_alone() -> None:
+    warning = b"Warning: No project session found with id 'x'; creating a new session with that id.\n"
+    stderr = warning + b'Error: Model "nope" not found. Use --list-models to see available models.\n'
+
+    outcome = play(PiAgent(), [], Exit(code=1), stderr).outcome
+    begun = play(PiAgent(), told(BEGIN), Exit(code=1), stderr).outcome
+
+    assert outcome.failure is not None
+    assert (outcome.failure.cause, outcome.failure.message) == (Cause.INVALID_MODEL, 'Error: Model "nope" not found.')
+    assert begun.failure is not None
+    assert begun.failure.cause is Cause.CRASH

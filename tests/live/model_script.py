@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
+import yaml
+
 HELLO = "hello from the scripted model\n"
 READY = "DONE. I wrote hello.txt, edited README.md and ran a command."
 
@@ -72,6 +74,7 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
 }
 SIDE = Step("A scripted conversation")
 
+_KIT = "# Carry out each line below"
 _SCRIPT = re.compile(r"\[\[s:([\w-]+)\]\]")
 _RUN = re.compile(r"\[\[run:(.+?)\]\]", re.DOTALL)
 _PATH = re.compile(r"\[\[path:(.+?)\]\]")
@@ -91,10 +94,30 @@ def steps_of(conversation: Sequence[Said]) -> tuple[str, tuple[Step, ...], int, 
     """The script that the newest request names, its steps, how many of them are done, and the request's text."""
     for index in range(len(conversation) - 1, -1, -1):
         part = conversation[index]
+        if part.who == "user" and _KIT in part.text:
+            done = sum(1 for later in conversation[index:] if later.who == "tool")
+            return "kit", _carried_out(part.text), done, part.text
         if part.who == "user" and (found := _SCRIPT.findall(part.text)):
             done = sum(1 for later in conversation[index:] if later.who == "tool")
             return found[-1], _script(found[-1], part.text), done, part.text
     return "", (SIDE,), 0, ""
+
+
+def _carried_out(text: str) -> tuple[Step, ...]:
+    """What `muster agent test` asks for, as a model would understand it."""
+    lines = text[text.index(_KIT) :].splitlines()
+    script = "\n".join(line for line in lines if line.startswith(("- ", "    ", "#")))
+    steps = []
+    for one in yaml.safe_load(script):
+        ((word, given),) = one.items()
+        match word:
+            case "write":
+                steps.append(Step("I write it.", "write", given["path"], {"content": given["text"]}))
+            case "run":
+                steps.append(Step("I run it.", "shell", more={"command": given}))
+            case _:
+                pass
+    return (*steps, Step("done"))
 
 
 def fault_of(text: str) -> Fault | None:

@@ -143,7 +143,7 @@ class ModelServer:
         tools = wire.tools(body)
         # Without tools it asks on the side, for a title or a summary.
         step = steps[min(done, len(steps) - 1)] if tools else SIDE
-        fault = fault_of(text)
+        fault = Fault("404") if "no-such" in model else fault_of(text)
         if fault is not None and (self._healed or fault.at > done or (fault.times is not None and not tools)):
             fault = None
         if fault is not None and fault.times is not None:

@@ -71,7 +71,9 @@ class Turn:
                 self._serve(frame)
 
     def _play(self) -> object:
-        able = {"fs": {"readTextFile": True, "writeTextFile": True}, "terminal": False}
+        # Files are read best where they are: there are no unsaved buffers here, and Gemini CLI takes no answer of a
+        # peer for "there is no such file". Who asks all the same is answered.
+        able = {"fs": {"readTextFile": False, "writeTextFile": True}, "terminal": False}
         about = {"name": "muster", "title": "Muster", "version": str(self._request.get("version") or "0")}
         hello = {"protocolVersion": _PROTOCOL, "clientCapabilities": able, "clientInfo": about}
         agent = self._call("initialize", hello, _HANDSHAKE_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,8 @@ _COMPACTION = ("compaction_start", "auto_compaction_start", "compaction_end", "a
 # StopReason in packages/ai/src/types.ts of pi: an answer that was cut at its length, or that is still to come, is none.
 _ENDED_WELL = ("stop", "toolUse")
 _FAILED = ("error", "aborted")
+# It says this before it begins, and ends with 1.
+_NO_MODEL = re.compile(rb"^Error: Model \"[^\"]*\" not found\.", re.MULTILINE)
 
 
 class PiParser:
@@ -27,7 +30,7 @@ class PiParser:
     def __init__(self, session: str) -> None:
         self._session = session
         self._usage = Usage()
-        self._answering = self._retried = self._settled = False
+        self._answering = self._retried = self._settled = self._begun = False
         self._last: dict[str, Any] | None = None
         self.unknown = 0
 
@@ -44,7 +47,7 @@ class PiParser:
                 self._session = text_of(told.get("id")) or self._session
                 yield News(kind="session", text=self._session)
             case "agent_start":
-                self._last, self._settled = None, False
+                self._last, self._settled, self._begun = None, False, True
             case "message_start":
                 self._answering = by_model and message.get("stopReason") not in _FAILED
             case "message_update":
@@ -105,6 +108,8 @@ class PiParser:
         last = self._last or {}
         failure = self._failure(last) if _reason(last) in _FAILED or last.get("errorMessage") else None
         done = self._settled and _reason(last) in _ENDED_WELL
+        if failure is None and not self._begun and exit.code and (said := _NO_MODEL.search(stderr_tail)):
+            failure = Failure(cause=Cause.INVALID_MODEL, message=dialect.short(said[0].decode("utf-8", "replace")))
         ending, failure = dialect.judge(exit, stderr_tail, done=done, failure=failure)
         return Outcome(ending=ending, failure=failure, usage=self._usage, session=self._session)
 
