@@ -81,3 +81,26 @@ def test_what_will_be_audited_is_said_before() -> None:
 
     assert "must not change: `migrations/**`" in text
     assert "must pass, here and merged with the work of others: `make test`" in text
+
+
+@given(st.text(min_size=1))
+def test_in_a_workflow_the_words_of_the_person_come_first_and_byte_for_byte(brief: str) -> None:
+    task = Task(id="explore", agent="scripted", role="explorer", prose="Look around.")
+
+    text = packet(a_run(task), TaskState(task=task), "", "n0nce", brief=brief)
+
+    assert text.startswith(brief)
+    assert "Your part of it: Look around." in text[len(brief) :]
+
+
+@given(st.text())
+def test_what_other_agents_said_is_data_between_marks_that_they_could_not_know(answer: str) -> None:
+    task = Task(id="T1", agent="scripted")
+
+    text = packet(a_run(task), TaskState(task=task), "Do it.", "n0nce", answers={"explore": answer})
+
+    before, _, rest = text.partition("<<<n0nce\n")
+    inside, _, after = rest.rpartition("\nn0nce>>>")
+    assert "The answer of task explore" in before
+    assert inside == answer
+    assert after == "\n"
