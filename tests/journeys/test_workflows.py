@@ -239,4 +239,5 @@ def test_a_dry_run_of_words_shows_steps_gates_and_models_and_starts_nothing(site
     assert "asks at plan-critic-blocker, manifest-audit-failed, main-merge" in ran.out
     assert "models: plan: crew with big, scripted with opus, profile balanced from flag" in ran.out
     assert "models: research: crew with sonnet" in ran.out
+    assert "models: execute: crew with sonnet" in ran.out
     assert not (site.top / ".muster/projects").exists()

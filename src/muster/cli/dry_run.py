@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from muster.model.gates import Boundary, must_ask
 from muster.model.plan import JOIN, Changes, Plan, Task
 from muster.model.plan_graph import graph_text
-from muster.model.policy import RunPolicy
+from muster.model.policy import RunPolicy, agents_for
+from muster.model.roles import DEFAULT_ROLE
 from muster.model.waves import waves
 
 REQUIRED = Changes.REQUIRED
@@ -61,6 +62,8 @@ def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy) -> dict[st
     for task in work:
         for agent in (task.agent, *task.fallbacks) if not task.is_command else ():
             phases.setdefault(task.phase, {})[_seat(policy, agent, task.phase)] = None
+        for agent in agents_for(policy, DEFAULT_ROLE, "execute") if task.produces == "plan" else ():
+            phases.setdefault("execute", {})[_seat(policy, agent, "execute")] = None
     first = Boundary.BRIEF_READY if plan.workflow else Boundary.PLAN_READY
     milestones = [Boundary(task.milestone) for task in tasks if task.milestone not in ("", JOIN)]
     return {

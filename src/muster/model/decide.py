@@ -276,7 +276,8 @@ def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         )
     subject = target.removeprefix("refs/heads/")
     if must_ask(state.policy.autonomy, Boundary.MAIN_MERGE):
-        done, count = state.count(TaskStatus.DONE), len(state.tasks)
+        work = [entry for entry in state.tasks.values() if not entry.task.milestone]
+        done, count = sum(entry.status is TaskStatus.DONE for entry in work), len(work)
         gate = _passed(state, now, Boundary.MAIN_MERGE, subject, f"Merge {done} of {count} tasks into {subject}?")
         if gate:
             return gate
