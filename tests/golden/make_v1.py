@@ -316,6 +316,16 @@ STORY: list[ev.Event] = [
         known=("f-00000000000000a1",),
     ),
     ev.TaskTold(task="T2", text="Use the other table.", by="alice"),
+    ev.PlanAccepted(
+        slug="login",
+        plan_sha256="e" * 64,
+        base=commit(13),
+        review_base=commit(1),
+        start=commit(13),
+        target=MAIN,
+        policy=POLICY,
+        continues=RUN,
+    ),
 ]
 
 

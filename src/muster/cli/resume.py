@@ -78,7 +78,7 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
         if state.ended:
             journal = await restart_run(kit, state)
             if output.for_people:
-                click.echo(f"Run {state.run} has ended ({status_of(state, False)}); its open tasks get a new run.")
+                click.echo(f"Run {state.run} has ended ({status_of(state, False)}); {_what_is_open(state)} a new run.")
             return await drive_and_tell(kit, journal, output, interactive=interactive)
         interrupted = await interrupted_runs(kit)
         auto = kit.resolved.settings.reliability.auto_recover
@@ -132,3 +132,12 @@ async def _readable(kit: Kit, run: str, output: Output) -> RunState:
             entries = "entry was" if cut == 1 else f"{cut} entries were"
             click.echo(f"The journal of run {run} had a damaged end: its last {entries} put aside.")
         return state
+
+
+def _what_is_open(state: RunState) -> str:
+    from muster.model.state import TaskStatus
+    from muster.model.verdicts import said_of, to_mend
+
+    if to_mend(state) and all(entry.status is TaskStatus.DONE for entry in state.tasks.values()):
+        return f"{said_of(state)}: what it found is mended in"
+    return "its open tasks get"

@@ -297,7 +297,13 @@ def _reviewed(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         case Next.GO:
             return ()
         case Next.REVIEW:
-            return (do.Review(base=state.accepted.base, commit=state.integration, round=next_round(state)),)
+            return (
+                do.Review(
+                    base=state.accepted.review_base or state.accepted.base,
+                    commit=state.integration,
+                    round=next_round(state),
+                ),
+            )
         case Next.FIX:
             return _write(ev.TaskPlanned(task=fix_task(state)))
         case Next.ASK:

@@ -103,7 +103,8 @@ class PlanAccepted(Record, frozen=True):
     ending in a slash. ``start`` is the integration commit to begin from: the
     base, or where the run ``continues`` stopped. ``profile`` is the plan's own.
     ``done`` are tasks that the earlier run finished, ``failures`` is what the
-    others failed of there.
+    others failed of there. ``review_base`` is what a review compares with, where
+    that is not the base.
     A run of a ``workflow`` has the ``brief`` as a file beside its journal.
     """
 
@@ -120,6 +121,7 @@ class PlanAccepted(Record, frozen=True):
     start_tree: str = ""
     profile: str = ""
     continues: str = ""
+    review_base: str = ""
     done: tuple[str, ...] = ()
     failures: dict[str, Failure] = {}
     workflow: str = ""

@@ -8,7 +8,7 @@ from muster.model.findings import Finding, Severity, Verdict
 from muster.model.gates import Autonomy, Boundary, must_ask
 from muster.model.plan import OnFailure, Task
 from muster.model.roles import DEFAULT_ROLE
-from muster.model.state import RunState
+from muster.model.state import RunState, replace
 
 # What an entry can hold next to everything else, and a person or agent can take in.
 MAX_KEPT = 40
@@ -91,6 +91,22 @@ def fix_task(state: RunState) -> Task:
     """The task that mends what the newest review found."""
     assert state.reviewed is not None
     return task_for(state.reviewed.findings, state.reviewed.round, state.policy.fixer)
+
+
+def to_mend(old: RunState) -> tuple[Finding, ...]:
+    """What the review of a run that merged its work found and nobody has mended yet."""
+    review = old.reviewed
+    if review is None or not old.main_commit or old.undone:
+        return ()
+    return review.findings if review.commit == old.integration else ()
+
+
+def mending_task(old: RunState) -> Task:
+    """The task that mends it in a run of its own, proven by all that proved the work itself."""
+    review = old.reviewed
+    assert review is not None
+    proofs = dict.fromkeys(command for entry in old.tasks.values() for command in entry.task.verify)
+    return replace(task_for(review.findings, review.round, old.policy.fixer), verify=tuple(proofs))
 
 
 def task_for(findings: tuple[Finding, ...], round: int, agent: str) -> Task:

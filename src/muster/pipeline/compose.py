@@ -16,6 +16,7 @@ from muster.model.plan import Changes, FileRef, Plan, Task
 from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE, ROLES
 from muster.model.state import RunState, TaskState, TaskStatus
+from muster.model.verdicts import mending_task, to_mend
 from muster.ports import Agent, Detected, Snapshot
 
 # Room for the rest of the manifest in an entry of at most 64 KiB.
@@ -47,12 +48,12 @@ def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.P
     Tasks whose dead letter was dropped are left out.
 
     Raises:
-        InputError: the old run has nothing left to do.
+        InputError: the old run has nothing left to do, or only an agent could and its plan has none.
     """
     done = tuple(name for name, entry in old.tasks.items() if entry.status is TaskStatus.DONE)
     dropped = {name for name, letter in old.dead.items() if letter.settled == "dropped"}
     if len(done) + len(dropped) == len(old.tasks) and (old.main_commit or not old.changed):
-        raise InputError(f"Run {old.run} is finished; nothing of its plan is open.", hint="muster report @last")
+        return _mend(old, policy, snapshot)
     accepted = msgspec.structs.replace(
         old.accepted,
         base=old.accepted.base,
@@ -70,6 +71,31 @@ def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.P
         brief=_of_run(old.run, old.accepted.brief),
     )
     return accepted, tuple(_carried(old.run, entry) for name, entry in old.tasks.items() if name not in dropped)
+
+
+def _mend(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.PlanAccepted, tuple[Task, ...]]:
+    """A new run that mends what the review of a merged one found, from where the branch is now."""
+    found = to_mend(old)
+    if not found:
+        raise InputError(f"Run {old.run} is finished; nothing of its plan is open.", hint="muster report @last")
+    if not old.policy.fixer:
+        place = f".muster/projects/{old.accepted.slug}/review.md"
+        why = f"its review found {len(found)} to mend, and its plan has no agent for that"
+        raise InputError(f"Run {old.run} is finished; {why}.", hint=f"Look at {place}.")
+    accepted = msgspec.structs.replace(
+        old.accepted,
+        base=snapshot.commit,
+        review_base=old.accepted.review_base or old.accepted.base,
+        start=snapshot.commit,
+        start_tree="",
+        target=snapshot.target,
+        policy=policy,
+        continues=old.run,
+        done=(),
+        failures={},
+        brief=_of_run(old.run, old.accepted.brief),
+    )
+    return accepted, (mending_task(old),)
 
 
 def _carried(run: str, entry: TaskState) -> Task:
