@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,8 +57,10 @@ from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
 from muster.telemetry.handing import hand_over, parse_headers, resource_of
+from muster.telemetry.mirror import Mirror, mirror_path
 from muster.telemetry.notices import NOTICES, notice_sinks
 from muster.telemetry.session import TelemetrySession
+from muster.telemetry.watching import Watcher, watching
 from muster.workspaces.repository import Repository
 from muster.workspaces.workspace import GitWorkspace
 
@@ -110,6 +112,13 @@ class Kit:
         )
         modes = [mode for mode in dict.fromkeys(asked.export) if mode not in NOT_HANDED_OVER]
         return tuple(plugins.find(EXPORTERS, mode)(destination) for mode in modes)
+
+    @cached_property
+    def mirror(self) -> Mirror | None:
+        """The audit mirror that the settings ask for; an ``InputError`` if it cannot be where they say."""
+        asked, state = self.resolved.settings.audit, self.project / STATE
+        path = mirror_path(asked.path, self.project, os.environ)
+        return path and Mirror(self.store, self.clock, path, state, os.environ, asked.retention_days)
 
     def folder(self, run: str) -> Path:
         """Where a run keeps what is too big for its journal."""
@@ -163,7 +172,7 @@ async def start_run(kit: Kit, plan: Plan, team: str = "") -> Journal:
     """
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
-    _ = kit.exporters
+    _ = kit.exporters, kit.mirror
     snapshot = await repository.snapshot()
     # A link in the way of what is written at the end is found now and not then.
     read_artefact(kit.project, plan.slug, PROGRESS)
@@ -183,7 +192,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     """A new run for what an ended one left open, on top of the work that it integrated."""
     repository = await Repository.discover(kit.project)
     await _refuse_untrusted(kit, repository)
-    _ = kit.exporters
+    _ = kit.exporters, kit.mirror
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
     run = new_id(kit.clock.now(), SystemRandom())
     policy = replace(policy, **{name: getattr(old.policy, name) for name in CREW})
@@ -192,7 +201,8 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     settled = settle_tasks(tasks, policy, able, kit.folder(run))
     await find_agents(settled, able)
     accepted = replace(accepted, policy=await _with_history(kit, _for_agents(kit, policy, settled, able)))
-    journal = await begin(kit.store, kit.clock, kit.owner, run, accepted, settled)
+    whose = {"channel": old.channel, "session": old.session}
+    journal = await begin(kit.store, kit.clock, kit.owner, run, accepted, settled, **whose)
     await requeue_all(kit.store, kit.clock, kit.owner, old.run, is_alive, by=os.environ.get("USER") or "operator")
     return journal
 
@@ -208,15 +218,19 @@ async def _with_history(kit: Kit, policy: RunPolicy) -> RunPolicy:
 
 async def resume_run(kit: Kit, run: str, *, reason: str) -> Journal:
     """Take over a run that nobody drives."""
-    _ = kit.exporters
+    _ = kit.exporters, kit.mirror
     return await resume(kit.store, kit.clock, kit.owner, run, is_alive, reason=reason)
 
 
 async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners: Iterable[Listener] = ()) -> RunState:
     """Drive an owned run until it ends, waits for a person or is interrupted; then let go of it."""
-    async with _telemetry(kit, journal) as session:
-        heard = (*listeners, session) if session is not None else tuple(listeners)
-        return await _drive(kit, journal, approver, heard, session)
+    session = None
+    if kit.resolved.settings.telemetry.enabled:
+        resource = resource_of(kit.project)
+        session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource)
+        session.start(await kit.store.read(journal.state.run))
+    async with watching(session, kit.mirror) as watchers:
+        return await _drive(kit, journal, approver, (*listeners, *watchers), watchers)
 
 
 async def _drive(
@@ -224,7 +238,7 @@ async def _drive(
     journal: Journal,
     approver: Approver | None,
     listeners: Iterable[Listener],
-    session: TelemetrySession | None,
+    watchers: Sequence[Watcher],
 ) -> RunState:
     run, policy = journal.state.run, journal.state.policy
     workspace = _workspace(kit, await Repository.discover(kit.project), run, policy)
@@ -247,8 +261,8 @@ async def _drive(
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_obey_signals, kit, actor, name="signals")
-            if session is not None:
-                group.start_soon(session.keep, name="telemetry")
+            for watcher in watchers:
+                group.start_soon(watcher.keep, name=type(watcher).__name__.lower())
             group.start_soon(herald.serve, name="notifications")
             await actor.drive()
             await herald.finish()
@@ -263,7 +277,7 @@ async def _drive(
         raise (error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error) from error
     finally:
         executor.close()
-    if session is not None and kit.exporters:
+    if kit.resolved.settings.telemetry.enabled and kit.exporters:
         await _hand_over(kit, journal)
     await _let_go(kit, journal)
     return journal.state
@@ -273,21 +287,6 @@ def executor_of(kit: Kit, able: Mapping[str, Agent]) -> LocalExecutor:
     """Whoever runs agents on this machine, within its limits."""
     limits = kit.resolved.settings.run
     return LocalExecutor(able, kit.clock, Seats(kit.clock, limits.host_parallel, limits.min_free_memory_mb * MIB))
-
-
-@asynccontextmanager
-async def _telemetry(kit: Kit, journal: Journal) -> AsyncIterator[TelemetrySession | None]:
-    """The telemetry of this process while it drives a run; None where it is turned off."""
-    if not kit.resolved.settings.telemetry.enabled:
-        yield None
-        return
-    session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource_of(kit.project))
-    session.start(await kit.store.read(journal.state.run))
-    try:
-        yield session
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(session.close)
 
 
 async def _hand_over(kit: Kit, journal: Journal) -> None:

@@ -37,7 +37,12 @@ def test_a_stop_of_the_run_is_recorded_with_who_and_when() -> None:
     event = answer_to(run_of(), "stop", source="ctrl-c")
 
     assert event == ev.RunStateChanged(
-        state="cancel_requested", run_id="r", source="ctrl-c", requested=START, reason="operator"
+        state="cancel_requested",
+        run_id="r",
+        backend="command",
+        source="ctrl-c",
+        requested=START,
+        reason="operator",
     )
 
 

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("muster.cli.config:config", "Show every setting and where it comes from."),
     "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),
     "metrics": ("muster.cli.metrics:metrics", "Show what was measured: counts, durations, tokens, cost."),
+    "audit": ("muster.cli.audit:audit", "Prove the journal by its hashes, export it, follow it."),
     "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
     "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("muster.cli.version:version", "Show versions."),

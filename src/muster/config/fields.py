@@ -53,7 +53,8 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         if value == self.default:
             return False
         if self.trust == "outside":
-            return any(path.startswith(("/", "~")) or ".." in path.split("/") for path in value)
+            paths = (value,) if isinstance(value, str) else value
+            return any(path.startswith(("/", "~")) or "$" in path or ".." in path.split("/") for path in paths)
         return self.trust == "always"
 
 

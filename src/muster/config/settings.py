@@ -155,6 +155,21 @@ class TelemetrySettings(StrictRecord, frozen=True):
     ] = False
 
 
+class AuditSettings(StrictRecord, frozen=True):
+    """The journal's entries as lines of JSON in a place of yours."""
+
+    path: Annotated[
+        str,
+        Meta(
+            description="A file that gets every entry as one line; `~`, `$VAR`, `{date}`, `{project}`; empty for none.",
+            extra=TRUSTED_OUTSIDE,
+        ),
+    ] = ""
+    retention_days: Annotated[
+        int, Meta(ge=0, le=36_500, description="Days after which a day's file is removed; 0: never.")
+    ] = 0
+
+
 class NotifySettings(StrictRecord, frozen=True):
     """Who is told when a run needs a person or goes wrong."""
 
@@ -271,6 +286,7 @@ class Settings(StrictRecord, frozen=True):
     worktree: WorktreeSettings = WorktreeSettings()
     reliability: ReliabilitySettings = ReliabilitySettings()
     telemetry: TelemetrySettings = TelemetrySettings()
+    audit: AuditSettings = AuditSettings()
     budget: BudgetSettings = BudgetSettings()
     notify: NotifySettings = NotifySettings()
     review: ReviewSettings = ReviewSettings()

@@ -9,6 +9,7 @@ from muster.engine.journal import Journal, load
 from muster.model import events as ev
 from muster.model.decide import decide
 from muster.model.errors import BusyError, MusterError
+from muster.model.lifecycle import planned_backend
 from muster.model.messages import respond
 from muster.model.plan import Task
 from muster.model.state import RunState, ends_run, initial
@@ -27,12 +28,16 @@ async def begin(
     tasks: Iterable[Task],
     *,
     channel: str = "cli",
+    session: str = "",
 ) -> Journal:
-    """Write the first entries of a new run and own it."""
+    """Write the first entries of a new run and own it; one without a ``session`` begins a session of its own name."""
     lease = await store.acquire(run, owner, clock.now(), LEASE_TTL_S)
     journal = Journal(store, clock, initial(run), lease)
-    started = ev.RunStateChanged(state="start", run_id=run, channel=channel)
-    await journal.append([started, accepted, *(ev.TaskPlanned(task=task) for task in tasks)])
+    todo = tuple(tasks)
+    started = ev.RunStateChanged(
+        state="start", run_id=run, session_id=session or run, channel=channel, backend=planned_backend(todo)
+    )
+    await journal.append([started, accepted, *(ev.TaskPlanned(task=task) for task in todo)])
     return journal
 
 

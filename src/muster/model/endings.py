@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from muster.model import events as ev
 from muster.model.attempts import Ending
 from muster.model.gates import Stage
+from muster.model.lifecycle import run_state
 from muster.model.state import RunState, TaskStatus
 
 
@@ -33,7 +34,7 @@ def ended(state: RunState, outcome: str, now: datetime, reason: str = "") -> ev.
     """A terminal state and how long the run took."""
     duration = (now - state.started_at) if state.started_at is not None else timedelta()
     milliseconds = max(0, duration // timedelta(milliseconds=1))
-    return ev.RunStateChanged(state=outcome, run_id=state.run, duration_ms=milliseconds, reason=reason)
+    return run_state(state, outcome, duration_ms=milliseconds, reason=reason)
 
 
 def gone_at(state: RunState, now: datetime) -> datetime:

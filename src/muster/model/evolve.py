@@ -317,7 +317,7 @@ def _run_state(state: RunState, event: ev.RunStateChanged, at: datetime) -> RunS
         return state
     match event.state:
         case "start":
-            return replace(state, state="start", started_at=at)
+            return replace(state, state="start", started_at=at, session=event.session_id, channel=event.channel)
         case "cancel_requested":
             request = CancelRequest(source=event.source, requested=event.requested or at, acknowledged=at)
             return replace(state, state="cancel_requested", cancel=state.cancel or request)

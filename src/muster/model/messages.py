@@ -7,6 +7,7 @@ from datetime import datetime
 from muster.model import events as ev
 from muster.model.budget import parse_budget
 from muster.model.gates import Answer, Boundary
+from muster.model.lifecycle import run_state
 from muster.model.record import Record
 from muster.model.schedule import why_not_reopen
 from muster.model.spending import raised
@@ -72,9 +73,7 @@ def _stop(state: RunState, message: Message) -> ev.Event:
     if not task:
         if state.cancel is not None:
             return _refused(message, "already stopping")
-        return ev.RunStateChanged(
-            state="cancel_requested", run_id=state.run, source=source, requested=message.at, reason="operator"
-        )
+        return run_state(state, "cancel_requested", source=source, requested=message.at, reason="operator")
     entry = state.tasks.get(task)
     if entry is None:
         return _refused(message, f"there is no task {task!r} in this run")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import overload
+from typing import Any, overload
 
 # Shorter than any secret that is looked for, so that taking one out never makes room for another without end.
 MASK = b"***"
@@ -192,6 +192,28 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
         # After the name of each header, and after a scheme such as Bearer.
         for one in re.findall(r"[=:][ \t]*([^,\n]+)", value):
             yield from unquote(one).split()[-1:]
+
+
+def redact_values(value: Any, redact: Redactor) -> Any:
+    """A value of JSON with every text in it redacted, and whatever a name calls secret taken out.
+
+    >>> redact_values({"api_key": "abc", "tokens": 3, "said": ["password=hunter22"]}, Redactor())
+    {'api_key': '***', 'tokens': 3, 'said': ['password=***']}
+    """
+    match value:
+        case str():
+            return redact(value)
+        case list():
+            return [redact_values(inner, redact) for inner in value]
+        case dict():
+            return {
+                redact(name): MASK.decode()
+                if isinstance(inner, str) and inner and names_a_secret(name)
+                else redact_values(inner, redact)
+                for name, inner in value.items()
+            }
+        case _:
+            return value
 
 
 def _by_pattern(data: bytes) -> bytes:

@@ -8,6 +8,7 @@ from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.budget import WARN_AT, Elsewhere, Limit, committed, overdrawn, parse_budget, settlement, spent, worded
 from muster.model.gates import Boundary
+from muster.model.lifecycle import run_state
 from muster.model.starting import Starts
 from muster.model.state import Gate, RunState, TaskState
 
@@ -70,9 +71,7 @@ def ask_for_more(state: RunState, found: Starts, now: datetime, elsewhere: Elsew
     if gate.waiting:
         return (do.Ask(gate=gate.id),)
     assert gate.answered is not None
-    cancelled = ev.RunStateChanged(
-        state="cancel_requested", run_id=state.run, source="budget", requested=now, reason="budget"
-    )
+    cancelled = run_state(state, "cancel_requested", source="budget", requested=now, reason="budget")
     return (do.Write(events=(cancelled,)),)
 
 

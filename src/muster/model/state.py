@@ -184,6 +184,8 @@ class RunState(Record, frozen=True):
 
     run: str
     seq: int = 0
+    session: str = ""
+    channel: str = "cli"
     state: str = ""
     reason: str = ""
     plan: PlanAccepted | None = None

@@ -1,0 +1,27 @@
+"""What follows the journal of its own accord while a process drives a run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import anyio.to_thread
+
+from muster.telemetry.mirror import Mirror
+from muster.telemetry.session import TelemetrySession
+
+Watcher = TelemetrySession | Mirror
+
+
+@asynccontextmanager
+async def watching(session: TelemetrySession | None, mirror: Mirror | None) -> AsyncIterator[tuple[Watcher, ...]]:
+    """Those that there are; at the end they take in the last entries, whatever else happens."""
+    try:
+        yield tuple(one for one in (session, mirror) if one is not None)
+    finally:
+        with anyio.CancelScope(shield=True):
+            if session is not None:
+                await anyio.to_thread.run_sync(session.close)
+            if mirror is not None:
+                await mirror.close()
