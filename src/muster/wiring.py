@@ -117,8 +117,9 @@ class Kit:
     def mirror(self) -> Mirror | None:
         """The audit mirror that the settings ask for; an ``InputError`` if it cannot be where they say."""
         asked, state = self.resolved.settings.audit, self.project / STATE
-        path = mirror_path(asked.path, self.project, os.environ)
-        return path and Mirror(self.store, self.clock, path, state, os.environ, asked.retention_days)
+        if path := mirror_path(asked.path, self.project, os.environ):
+            return Mirror(self.store, self.clock, path, state, os.environ, asked.retention_days)
+        return None
 
     def folder(self, run: str) -> Path:
         """Where a run keeps what is too big for its journal."""
