@@ -40,7 +40,6 @@ from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact, write_progress, write_text
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks
 from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
-from muster.pipeline.starter import command_for_tests
 from muster.ports import (
     Agent,
     Approver,
@@ -338,6 +337,7 @@ def crew_policy(kit: Kit, plan: Plan, team: str = "") -> RunPolicy:
     if all(task.is_command for task in plan.tasks) and not team:
         return policy
     from muster.config.crew import with_crew  # brings YAML along
+    from muster.pipeline.starter import command_for_tests
 
     settings, test = kit.resolved.settings, command_for_tests(kit.project)
     return with_crew(policy, plan, team, kit.project, settings, trusted=kit.trusted, test=test)
