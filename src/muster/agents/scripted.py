@@ -96,6 +96,12 @@ class ScriptedParser:
 
 
 def _used(told: dict[str, Any]) -> Usage:
-    used = Usage(input=dialect.count(told.get("input")), output=dialect.count(told.get("output")), model="scripted")
+    used = Usage(
+        input=dialect.count(told.get("input")),
+        output=dialect.count(told.get("output")),
+        cache_read=dialect.count(told.get("cache_read")),
+        cache_write=dialect.count(told.get("cache_write")),
+        model="scripted",
+    )
     cost_usd = dialect.price(told.get("cost_usd"))
     return used if cost_usd is None else replace(used, cost_usd=cost_usd, cost_source="reported")

@@ -15,9 +15,9 @@ In a file of its own, it may say so for each task, and ``default`` for the other
     default: [{write: {path: hello.txt, text: "hello"}}]
 
 Steps: say, think, write {path, text}, append {path, text}, delete, patch {path, old, new}, run,
-commit {message}, sleep, usage {input, output, cost_usd}, tool {name, ok}, result {ok, class, message, retry_after_s},
-exit, lie {text}, and for tests hang, garbage {bytes}, flood {bytes}, daemon {seconds, setsid, clean_env},
-ignore_term, crash {signal}, read_stdin, close_stdout.
+commit {message}, sleep, usage {input, output, cache_read, cache_write, cost_usd}, tool {name, ok},
+result {ok, class, message, retry_after_s}, exit, lie {text}, and for tests hang, garbage {bytes}, flood {bytes},
+daemon {seconds, setsid, clean_env}, ignore_term, crash {signal}, read_stdin, close_stdout.
 """
 
 from __future__ import annotations

@@ -136,6 +136,33 @@ def new(path: Path, as_json: bool) -> None:
     click.echo(f"next:   muster plan graph {path}, then muster run --plan {path}")
 
 
+@plan.command()
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option("--floor", type=click.FloatRange(0, 1), default=0.55, show_default=True, help="The least Jaccard.")
+@json_option
+@click.pass_context
+def compare(ctx: click.Context, first: Path, second: Path, floor: float, as_json: bool) -> None:
+    """Measure how alike two plans are; exit code 6 when the words of their steps are too different.
+
+    Jaccard compares which words the steps use, ROUGE-L also their order, and
+    MinHash the pieces of four characters. Nothing is said about which is better.
+    """
+    from muster.model.plan_compare import compare as measure
+
+    found = measure(_parse(first, None)[0], _parse(second, None)[0])
+    alike = found.jaccard >= floor
+    if as_json:
+        emit({"alike": alike, "floor": floor, "likeness": found})
+    else:
+        click.echo(f"jaccard  {found.jaccard:.3f}  floor {floor:g}: {'alike' if alike else 'different'}")
+        click.echo(f"rouge-l  {found.rouge_l:.3f}\nminhash  {found.minhash:.3f}")
+        for mark, words in (("-", found.only_first), ("+", found.only_second)):
+            if words:
+                click.echo(_cell(f"{mark} {' '.join(words)}"))
+    ctx.exit(0 if alike else 6)
+
+
 def _load(path: Path | None, slug: str | None) -> tuple[bytes, str, Path | None]:
     from muster.cli.project import find_any_project
     from muster.pipeline.artefacts import load_plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -109,3 +110,44 @@ def new(name: str, like: str, user: bool) -> None:
     known = load_profiles(project, load_models(resolved.settings.agents.named)).profiles
     folder = user_folder() if user else find_project(Path.cwd()) / PROJECT_FOLDER
     click.echo(new_profile(folder / "profiles", name, find_profile(known, like)))
+
+
+@profile.command()
+@click.argument("name", required=False)
+@click.option("--tasks", type=click.IntRange(1), default=10, show_default=True, help="How many tasks a run has.")
+@json_option
+def cost(name: str | None, tasks: int, as_json: bool) -> None:
+    """Say what a full run costs with each profile, or with NAME.
+
+    These are rough estimates, which grow with the number of tasks; after three
+    finished runs of a profile whose prices are known, this project's own
+    numbers take their place.
+    """
+    import anyio
+
+    from muster.cli.cost import read_charges
+    from muster.cli.project import read_settings
+    from muster.config.profiles import load_models, load_profiles
+    from muster.model.costs import profile_cost
+    from muster.model.errors import NotFoundError
+    from muster.model.profiles import find_profile
+
+    project, resolved = read_settings()
+    known = load_profiles(project, load_models(resolved.settings.agents.named)).profiles
+    wanted = [find_profile(known, name).name] if name else list(known)
+    try:
+        finished = anyio.run(partial(read_charges, finished=True))
+    except NotFoundError:
+        finished = []
+    found = [profile_cost(each, finished, tasks) for each in wanted]
+    if as_json:
+        emit({"tasks": tasks, "profiles": found})
+        return
+    rows = []
+    for one in found:
+        low, high = (f"{usd:.2f} usd" if usd is not None else "unknown" for usd in (one.low, one.high))
+        measured = one.basis == "measured"
+        note = f"p50 and p90 of {one.n} runs here" if measured else f"rough, for {tasks} tasks; {one.n} runs measured"
+        unpriced = f", {one.unpriced_runs} without a known price" if one.unpriced_runs else ""
+        rows.append((one.profile, low, high, one.basis, note + unpriced))
+    table(("profile", "from", "to", "basis", "what it is"), rows)

@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),
     "metrics": ("muster.cli.metrics:metrics", "Show what was measured: counts, durations, tokens, cost."),
     "audit": ("muster.cli.audit:audit", "Prove the journal by its hashes, export it, follow it."),
+    "cost": ("muster.cli.cost:cost", "Show what attempts used and cost, by phase, agent, model, task or profile."),
+    "cache": ("muster.cli.cost:cache", "Say whether agents of a wave shared a cache of prompts."),
     "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
     "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("muster.cli.version:version", "Show versions."),

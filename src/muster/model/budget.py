@@ -291,7 +291,16 @@ def p90(values: Sequence[float]) -> float | None:
     >>> p90(range(1, 11)), p90([5.0, 5.0])
     (9, None)
     """
-    return sorted(values)[math.ceil(0.9 * len(values)) - 1] if len(values) >= MIN_HISTORY else None
+    return nearest_rank(values, 0.9) if len(values) >= MIN_HISTORY else None
+
+
+def nearest_rank(values: Sequence[float], q: float) -> float | None:
+    """The value that a share ``q`` of all stayed at or below, by the nearest rank; None of no values.
+
+    >>> nearest_rank([3.0, 1.0, 2.0], 0.5), nearest_rank([], 0.5)
+    (2.0, None)
+    """
+    return sorted(values)[max(0, math.ceil(q * len(values)) - 1)] if values else None
 
 
 def _spend(ledger: Ledger, amount: Amount, unpriced: bool, at: datetime) -> Ledger:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 DURATION_FORMS = "a duration such as 90s, 30m, 1h30m, 1.5h, 2d or plain seconds"
@@ -58,6 +59,27 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def parse_since(text: str, now: datetime) -> datetime:
+    """Read a moment of the past: how long ago, or a date or time, which is UTC unless it says otherwise.
+
+    >>> now = datetime(2026, 3, 8, 12, tzinfo=UTC)
+    >>> [f"{parse_since(text, now):%m-%d %H:%M}" for text in ("7d", "2026-03-02", "2026-03-02T10:30+02:00")]
+    ['03-01 12:00', '03-02 00:00', '03-02 08:30']
+
+    Raises:
+        ValueError: the text is something else.
+    """
+    try:
+        at = datetime.fromisoformat(text.strip())
+        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{_shown(text)} is neither a time ago such as 7d nor a date such as 2026-01-31") from None
 
 
 def parse_money(text: str) -> float:
