@@ -98,7 +98,10 @@ class Narrator:
                 word = "nearly used up" if event.level == "warn" else "used up"
                 return f"! the {event.scope}'s budget of {event.limit:g} {event.unit} is {word} ({event.spent:g} spent)"
             case ev.ReviewFinished():
-                return f"review: {event.verdict}, {sum(event.counts.values())} finding(s)"
+                counts = ", ".join(f"{count} {name}" for name, count in event.counts.items() if count)
+                return (
+                    f"review: {event.verdict} ({counts or 'no findings'}), see .muster/projects/{event.slug}/review.md"
+                )
             case (
                 ev.RunCancelled()
                 | ev.RunReleased()
