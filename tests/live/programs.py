@@ -186,7 +186,7 @@ CLIS: Mapping[str, Cli] = {
             files=_gemini,
             command=("gemini", "--acp"),
             env_allow=("GEMINI_API_KEY", "GOOGLE_GEMINI_BASE_URL"),
-            # Over ACP it tells neither the cached part nor the thoughts, and finds no earlier session.
+            # Over ACP it tells neither the cached part nor the thoughts, and finds an earlier session only at times.
             answer=(INPUT, 0, OUTPUT - REASONING),
             tells_usage_of_failures=False,
             resumes=False,

@@ -120,8 +120,9 @@ async def test_a_session_is_gone_on_with_and_only_what_is_new_is_counted(stand: 
     assert second.ending is Ending.OK, second
     assert counted(second.usage) in (stand.cli.used(1), stand.cli.used(len(stand.model.asked) - before))
     (asked,) = stand.model.of("text")
-    assert (second.session == first.session) == stand.cli.resumes
-    assert ("[[s:job]]" in json.dumps(asked.body)) == stand.cli.resumes
+    went_on = second.session == first.session
+    assert went_on or not stand.cli.resumes
+    assert ("[[s:job]]" in json.dumps(asked.body)) == went_on
     if stand.cli.reports_cost:
         assert second.usage.cost_usd is not None
         assert first.usage.cost_usd is not None
