@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from muster.agents import _dialect as dialect
 from muster.agents._logins import keys_for, pi_login
@@ -59,7 +60,7 @@ class PiAgent:
                 *("--session-id", session),
                 "-p",
             ),
-            env=_ENV,
+            env={**_ENV, "NODE_COMPILE_CACHE": _compile_cache()},
             env_allow=(*_ENV_ALLOW, *keys_for(model), *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=session,
@@ -69,3 +70,8 @@ class PiAgent:
     def parser(self, launch: Launch) -> PiParser:
         """A parser for the output of one start."""
         return PiParser(launch.session)
+
+
+def _compile_cache() -> str:
+    """Where it keeps its compiled code by hand: in an attempt's own TMPDIR, each start would compile all of it anew."""
+    return str(Path(os.environ.get("TMPDIR") or "/tmp") / "node-compile-cache")
