@@ -13,6 +13,7 @@ KNOWN = {
     f"{_FAILS}[gemini-429]": _SETTINGS,
     f"{_FAILS}[gemini-500]": _SETTINGS,
     f"{_BREAKS}[gemini-500]": _SETTINGS,
+    f"{_BREAKS}[gemini-acp-500]": _SETTINGS,
     "test_a_provider_that_comes_back_is_tried_again_and_the_job_is_merged[gemini]": _SETTINGS,
 }
 # Not worth waiting for while it is known to fail.
