@@ -86,6 +86,11 @@ def test_a_project_keeps_its_review_and_checks_and_mends_it(site: Site) -> None:
     assert (ran.code, valid.code, mended.code, broken.code) == (0, 0, 0, 6)
     assert "slug: calm" in place.read_text()
     assert "review.md" in ran.out
+    assert not (site.top / ".muster/state").exists(), "before muster init nothing else is written"
+    site.muster("init")
+    site.muster("review", "--since", "HEAD~1")
+    (noted,) = (site.top / ".muster/state/reviews.jsonl").read_text().splitlines()
+    assert json.loads(noted)["verdict"] == "ALLOW"
     assert (mended.json["mended"], [issue["code"] for issue in mended.json["issues"]]) == (True, ["COUNTS"])
     assert "'verdict' is missing" in broken.out
 

@@ -9,9 +9,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
+from string import ascii_lowercase
 
+from muster.model.findings import Finding, Severity
 from muster.model.record import Record
+from muster.model.redaction import Redactor
 from muster.process import run
+from muster.review.coordinator import Material, coordinate
 from muster.review.rules.run import run_rules
 from muster.review.scope import find_scope
 from muster.review.triage import triage
@@ -55,6 +60,7 @@ async def measure(repo: Path | None, commits: int) -> list[Figures]:
             await _each(folder, ranges[:commits], "a typical commit", 40.0),
             await _each(folder, [ranges[commits]] * 5, "100 files", 500.0),
             await _each(folder, [ranges[commits + 1]] * 5, "refused: 234 files, 1.2 MB", 300.0),
+            _coordinated(500, 5),
         ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -70,6 +76,41 @@ async def _each(repo: Path, ranges: Sequence[tuple[str, str]], what: str, limit_
         if not seen.refused:
             await run_rules(scope, seen)
         taken.append((time.perf_counter() - start) * 1000)
+    return _figures(what, taken, (own, everything), limit_ms)
+
+
+def _coordinated(count: int, times: int) -> Figures:
+    """Findings of two agents in one file and one function, where each has to be compared with all others."""
+    random = Random(1)
+    words = ["".join(random.choices(ascii_lowercase, k=6)) for _ in range(3000)]
+    lines = [f"    call_{number}(value, {number})" for number in range(3000)]
+    findings = []
+    for number in range(count):
+        line = random.randrange(len(lines))
+        findings.append(
+            Finding(
+                rule="SECURITY_INJECTION",
+                severity=random.choice(list(Severity)),
+                path="app.py",
+                line=line + 1,
+                title=" ".join(random.choices(words, k=8)),
+                detail=" ".join(random.choices(words, k=100)),
+                impact="Whoever calls it runs commands.",
+                evidence=lines[line].strip(),
+                symbol="run",
+                reporters=(f"agent:{number % 2}",),
+            )
+        )
+    taken, before = [], _cpu()
+    for _ in range(times):
+        start = time.perf_counter()
+        coordinate(findings, Material(paths=frozenset({"app.py"})), lambda path: lines, Redactor())
+        taken.append((time.perf_counter() - start) * 1000)
+    return _figures(f"{count} findings coordinated", taken, before, 300.0)
+
+
+def _figures(what: str, taken: list[float], before: tuple[float, float], limit_ms: float) -> Figures:
+    own, everything = before
     now_own, now_everything = _cpu()
     taken.sort()
     at = [taken[min(int(len(taken) * share), len(taken) - 1)] for share in (0.5, 0.95)]

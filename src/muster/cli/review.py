@@ -104,17 +104,19 @@ async def _review(
     import os
 
     from muster.cli.project import read_settings
+    from muster.clock import SystemClock
     from muster.model.findings import Bar
     from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
     from muster.operations import reviewers_alone
-    from muster.pipeline.reviewing import keep_review, request_for
+    from muster.pipeline.reviewing import finished_of, keep_review, note_review, request_for
     from muster.review.formats import FORMATS as WRITERS
     from muster.review.review import review as review_range
     from muster.review.review import survey
     from muster.wiring import open_project
 
-    redact = Redactor(secret_values(os.environ))
+    redact, clock = Redactor(secret_values(os.environ)), SystemClock()
+    started = clock.monotonic()
     home, resolved = read_settings()
     request, project = request_for(Path.cwd(), home, path=path, slug=slug, since=since)
     request = replace(request, mode=mode, bar=Bar(gate), linters=resolved.settings.review.commands)
@@ -129,6 +131,7 @@ async def _review(
         done = await review_range(request, redact)
     if project is not None:
         place = keep_review(project, done)
+        note_review(project, finished_of(done, int((clock.monotonic() - started) * 1000)), clock.now())
         click.echo(WRITERS[form or "table"](done), nl=False)
         if form is None:
             click.echo(f"review: {place}")

@@ -87,8 +87,11 @@ def notification_rules(settings: NotifySettings) -> Rules:
 
 
 def with_fixer(policy: RunPolicy, tasks: Iterable[Task]) -> RunPolicy:
-    """The policy with the agent that mends what a review finds: the first that the plan itself uses."""
-    used = (task.agent for task in tasks if task.agent)
+    """The policy with the agent that mends what a review finds: the first that the plan itself uses.
+
+    The scripted agent plays its prompt and nothing else, so it cannot; bound to a script it has a name of its own.
+    """
+    used = (task.agent for task in tasks if task.agent and task.agent.partition(":")[0] != "scripted")
     return replace(policy, fixer=next(used, ""))
 
 

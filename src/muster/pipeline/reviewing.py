@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -75,18 +77,8 @@ class ProjectExaminer:
             request = _with_brief(request, brief, str(place), place)
         done = await review(request, self._redact, self._reviewers)
         keep_review(self._project, done)
-        return ReviewFinished(
-            slug=slug,
-            verdict=done.verdict.value,
-            counts=done.counts,
-            reviewed_files_count=len(done.coverage),
-            mode=done.mode,
-            duration_ms=int((self._clock.monotonic() - started) * 1000),
-            round=round,
-            commit=commit,
-            findings=kept(done.findings),
-            known=tuple(finding.id for finding in done.findings)[:MAX_KNOWN],
-        )
+        finished = finished_of(done, int((self._clock.monotonic() - started) * 1000))
+        return msgspec.structs.replace(finished, commit=commit)
 
 
 def agent_reviewers(
@@ -135,6 +127,35 @@ def request_for(
         place = artefact_path(project, slug, BRIEF)
         request = _with_brief(request, brief, str(place), place)
     return _with_progress(request, project, slug), project
+
+
+def finished_of(done: Review, duration_ms: int) -> ReviewFinished:
+    """What is recorded of a review."""
+    return ReviewFinished(
+        slug=done.slug,
+        verdict=done.verdict.value,
+        counts=done.counts,
+        reviewed_files_count=len(done.coverage),
+        mode=done.mode,
+        duration_ms=duration_ms,
+        round=done.round,
+        commit=done.after,
+        findings=kept(done.findings),
+        known=tuple(finding.id for finding in done.findings)[:MAX_KNOWN],
+    )
+
+
+def note_review(project: Path, finished: ReviewFinished, at: datetime) -> None:
+    """Write down a review outside of any run, which no journal knows of; one line, nothing before ``muster init``."""
+    folder = project / ".muster" / "state"
+    if not folder.is_dir():
+        return
+    line = {"type": ReviewFinished.type, "ts": at, **msgspec.to_builtins(finished)}
+    file = os.open(
+        folder / "reviews.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+    )
+    with os.fdopen(file, "ab") as stream:
+        stream.write(msgspec.json.encode(line) + b"\n")
 
 
 def keep_review(project: Path, done: Review) -> Path:
