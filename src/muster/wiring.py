@@ -20,7 +20,7 @@ from muster.config.load import find_project, load_settings
 from muster.config.policy import notification_rules, review_seats, run_policy, with_fixer, with_models
 from muster.config.profiles import choose_profile
 from muster.config.resolve import Resolved
-from muster.config.settings import AgentsSettings
+from muster.config.settings import AgentsSettings, TelemetrySettings
 from muster.config.trust import TrustState, trust_state
 from muster.engine.actor import Actor
 from muster.engine.herald import Herald
@@ -45,7 +45,6 @@ from muster.ports import (
     Approver,
     Binding,
     Clock,
-    Destination,
     Exporter,
     Listener,
     Owner,
@@ -55,7 +54,7 @@ from muster.ports import (
 from muster.process import is_alive, this_owner
 from muster.reports.markdown import report
 from muster.stores.sqlite.store import SqliteStore
-from muster.telemetry.handing import hand_over, parse_headers, resource_of
+from muster.telemetry.handing import destination_of, hand_over, resource_of
 from muster.telemetry.mirror import Mirror, mirror_path
 from muster.telemetry.notices import NOTICES, notice_sinks
 from muster.telemetry.session import TelemetrySession
@@ -96,21 +95,8 @@ class Kit:
 
     @cached_property
     def exporters(self) -> tuple[Exporter, ...]:
-        """The exporters that the settings ask for; made before anything starts, so that a wrong setting is told then.
-
-        Raises:
-            InputError: one is unknown or lacks its destination.
-        """
-        asked, environ = self.resolved.settings.telemetry, os.environ
-        headers = environ.get("MUSTER_OTEL_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
-        destination = Destination(
-            textfile_dir=asked.textfile_dir,
-            endpoint=asked.otel_endpoint,
-            headers=parse_headers(headers),
-            allow_private=asked.otel_allow_private,
-        )
-        modes = [mode for mode in dict.fromkeys(asked.export) if mode not in NOT_HANDED_OVER]
-        return tuple(plugins.find(EXPORTERS, mode)(destination) for mode in modes)
+        """The exporters that the settings ask for, made before anything starts: a wrong setting is told then."""
+        return exporters_of(self.resolved.settings.telemetry, os.environ)
 
     @cached_property
     def mirror(self) -> Mirror | None:
@@ -139,6 +125,17 @@ async def open_project(cwd: Path, flags: Flags | None = None, *, read_only: bool
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()
+
+
+def exporters_of(asked: TelemetrySettings, environ: Mapping[str, str]) -> tuple[Exporter, ...]:
+    """The exporters that settings ask for.
+
+    Raises:
+        InputError: one is unknown or lacks its destination.
+    """
+    destination = destination_of(asked.textfile_dir, asked.otel_endpoint, environ, private=asked.otel_allow_private)
+    modes = [mode for mode in dict.fromkeys(asked.export) if mode not in NOT_HANDED_OVER]
+    return tuple(plugins.find(EXPORTERS, mode)(destination) for mode in modes)
 
 
 def agents(settings: AgentsSettings) -> dict[str, Agent]:

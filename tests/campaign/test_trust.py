@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import string
+import zipfile
 from random import Random
 
 import pytest
@@ -124,3 +125,44 @@ def test_mode_24_nothing_of_a_hostile_repository_runs_and_no_name_leads_anywhere
     assert not trap.exists()
     assert sorted(path.name for path in site.root.iterdir()) == ["home", "repo", "tmp"]
     assert site.tree() == [".gitattributes", "a.txt", "b.txt", "hooks/pre-commit", "muster.toml"]
+
+
+HOSTILE: dict[str, tuple[str, int]] = {
+    "up": ("../../escape.md", 0o100644),
+    "inside": ("diffs/../../../../escape.md", 0o100644),
+    "absolute": ("/tmp/muster-escape.md", 0o100644),
+    "link": ("plan.md", 0o120777),
+    "hook": (".git/hooks/post-checkout", 0o100755),
+}
+
+
+def test_mode_24_a_strangers_bundle_writes_nothing_outside_of_its_place(site: Site) -> None:
+    """Bundles bring names that lead elsewhere, a link in the place of a file, and a hook.
+
+    Work: nothing is unpacked, and every file that was there stays as it was.
+    Processes: none is started.
+    Money: nothing is spent.
+    """
+    site.plan(adds("x"))
+    site.muster(*OPEN)
+    site.muster("bundle", "export", "--out", "good.zip")
+    for way, (name, mode) in HOSTILE.items():
+        with zipfile.ZipFile(site.top / "good.zip") as good, zipfile.ZipFile(site.top / f"{way}.zip", "w") as bad:
+            for info in good.infolist():
+                if info.filename != name:
+                    bad.writestr(info, good.read(info))
+            info = zipfile.ZipInfo(name)
+            info.external_attr = mode << 16
+            bad.writestr(info, "/etc/passwd")
+    before = site.users()
+
+    tried = {way: site.muster("bundle", "import", f"{way}.zip") for way in HOSTILE}
+    opened = site.muster("bundle", "open", "up.zip", "--to", "out")
+
+    assert {way: ran.code for way, ran in tried.items()} == dict.fromkeys(HOSTILE, 4), tried
+    assert opened.code == 4
+    assert "Nothing was unpacked" in opened.err
+    assert site.users() == before
+    assert not (site.top / ".muster/state/imported").exists()
+    assert [str(path) for path in site.root.rglob("*escape*")] == []
+    assert site.left() == {}

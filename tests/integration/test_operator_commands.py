@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from muster.model.entries import Draft
 from muster.model.events import RunStateChanged
 from muster.process import this_owner
 from muster.stores.sqlite import SqliteStore
+from tests.integration.web_site import Site as WebSite
 
 Muster = Callable[..., tuple[int, str, str]]
 
@@ -308,7 +311,7 @@ def test_doctor_finds_processes_of_a_run_that_nobody_drives(
         process.wait()
 
     assert [found[0] for found in findings(out, "leftovers")] == [level]
-    assert findings(out, "store") == [("ok", "1 runs can be read", "")]
+    assert findings(out, "store") == [("ok", "1 runs can be read, every entry as it was written", "")]
 
 
 @pytest.mark.parametrize(("state", "level"), [("complete", "warn"), ("error", "warn"), ("start", "ok")])
@@ -336,3 +339,116 @@ def test_doctor_works_outside_of_a_repository(
 
     assert code == 0
     assert findings(out, "repository")[0][2] == "git init"
+
+
+def test_doctor_mends_what_is_safe_and_says_what_it_did(project: Path, muster: Muster) -> None:
+    (project / ".muster/worktrees/01gone").mkdir(parents=True)
+    git(project, "worktree", "add", "-q", "--detach", str(project / "elsewhere"))
+    shutil.rmtree(project / "elsewhere")
+    before = {fix for _, _, fix in findings(muster("doctor", "--json")[1], "leftovers")}
+
+    code, out, _ = muster("doctor", "--fix", "--json")
+
+    assert before == {"muster gc"}
+    assert (code, sorted(json.loads(out)["fixed"])) == (0, ["git worktree prune", "muster gc"])
+    assert [level for level, _, _ in findings(out, "leftovers")] == ["ok"]
+    assert [level for level, _, _ in findings(out, "repository")] == ["ok"]
+    assert not (project / ".muster/worktrees/01gone").exists()
+
+
+def damaged(project: Path) -> None:
+    anyio.run(partial(record_a_run, project, driven=False, state="complete"))
+    with closing(sqlite3.connect(project / ".muster/state/muster.db")) as connection, connection:
+        connection.execute("UPDATE entries SET data = replace(data, 'complete', 'error')")
+
+
+def page_lost(project: Path) -> None:
+    anyio.run(partial(record_a_run, project, driven=False, state="complete"))
+    with closing(sqlite3.connect(project / ".muster/state/muster.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'cut_entries'").fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with (project / ".muster/state/muster.db").open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\xff" * size)
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"), [(damaged, "what follows entry 0 is damaged"), (page_lost, "SQLite finds it damaged")]
+)
+def test_doctor_proves_the_journal(project: Path, muster: Muster, harm: Callable[[Path], None], says: str) -> None:
+    harm(project)
+
+    code, out, _ = muster("doctor", "--json")
+
+    ((level, message, fix),) = findings(out, "store")
+    assert (code, level, bool(fix)) == (8, "fail", True)
+    assert says in message
+
+
+def test_doctor_names_definitions_that_cannot_be_used(project: Path, muster: Muster) -> None:
+    for kind, end in (("workflows", ".workflow.md"), ("teams", ".team.md"), ("agents", ".md")):
+        (project / ".muster" / kind).mkdir(parents=True)
+        (project / ".muster" / kind / f"bad{end}").write_text("no front matter")
+
+    found = findings(muster("doctor", "--json")[1], "definitions")
+
+    assert sorted(fix for level, _, fix in found if level == "warn") == [
+        f"muster {kind} lint" for kind in ("agents", "teams", "workflows")
+    ]
+
+
+def test_doctor_says_what_a_service_would_not_find(
+    project: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "codex").write_text("#!/bin/sh\nexit 1\n")
+    (programs / "codex").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+
+    out = muster("doctor", "--json")[1]
+
+    ((level, message, fix),) = findings(out, "service")
+    assert (level, bool(fix)) == ("warn", True)
+    assert f"codex ({programs}/codex)" in message
+    mute = [found for found in findings(out, "agents") if found[1].startswith("codex ")]
+    assert mute == [
+        (
+            "warn",
+            f"codex at {programs}/codex does not answer when it is asked for its version.",
+            f"'{programs}/codex' --version",
+        )
+    ]
+
+
+def test_doctor_tries_whether_somebody_takes_the_metrics(
+    project: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MUSTER_EXPORT_MODE", "otlp-json,textfile")
+    monkeypatch.setenv("MUSTER_TEXTFILE_DIR", str(tmp_path))
+    monkeypatch.setenv("MUSTER_OTEL_ALLOW_PRIVATE", "1")
+    with WebSite(body=b"{}") as web:
+        monkeypatch.setenv("MUSTER_OTEL_ENDPOINT", f"http://127.0.0.1:{web.port}")
+        reached = muster("doctor", "--json")[1]
+    lost = muster("doctor", "--json")[1]
+
+    assert [found[0] for found in findings(reached, "exporters")] == ["ok", "ok"]
+    assert [found[0] for found in findings(lost, "exporters")] == ["warn", "ok"]
+    assert list(tmp_path.glob("*.prom")) == []
+
+
+def test_every_finding_that_is_not_ok_has_a_command(
+    project: Path, muster: Muster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for harm in (detached, changed, damaged):
+        harm(project)
+    (project / ".muster/profiles").mkdir(parents=True)
+    (project / ".muster/profiles/bad.yaml").write_text("phase_models: []\n")
+    monkeypatch.setenv("MUSTER_EXPORT_MODE", "textfile")
+    monkeypatch.setenv("MUSTER_TEXTFILE_DIR", str(tmp_path / "none"))
+
+    found = json.loads(muster("doctor", "--json")[1])["findings"]
+
+    assert len([one for one in found if one["level"] != "ok"]) >= 6
+    assert [one for one in found if one["level"] != "ok" and not one.get("fix")] == []

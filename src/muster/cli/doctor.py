@@ -13,26 +13,32 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
+@click.option("--fix", is_flag=True, help="Do what is safe: clear away what runs that are over left behind.")
 @json_option
-def doctor(as_json: bool) -> int:
+def doctor(fix: bool, as_json: bool) -> int:
     """Check the machine and the repository; one mending command each.
 
-    Nothing is changed. The exit code is 8 when something would keep a run
-    from working.
+    Without --fix nothing is changed. The exit code is 8 when something would
+    keep a run from working.
     """
-    from muster.cli.checks import examine
-    from muster.cli.findings import Level
+    from muster.diagnostics.checks import examine, mend
+    from muster.diagnostics.findings import Level
 
     findings = examine(Path.cwd())
+    fixed, not_fixed = mend(Path.cwd(), findings) if fix else ([], [])
+    if fixed:
+        findings = examine(Path.cwd())
     failed = sum(finding.level is Level.FAIL for finding in findings)
     warned = sum(finding.level is Level.WARN for finding in findings)
     if as_json:
-        emit({"ok": not failed, "findings": findings})
+        emit({"ok": not failed, "findings": findings, "fixed": fixed, "not_fixed": not_fixed})
     else:
         for finding in findings:
             level = style(f"{finding.level.value:<4}", fg=_COLOURS[finding.level.value])
-            click.echo(f"{level}  {finding.check:<10}  {finding.message}")
+            click.echo(f"{level}  {finding.check:<11}  {finding.message}")
             if finding.fix:
-                click.echo(f"{'':<18}{finding.fix}")
+                click.echo(f"{'':<19}{finding.fix}")
         click.echo(f"\n{len(findings)} findings: {failed} fail, {warned} warn.")
+        for line in [*(f"done: {each}" for each in fixed), *(f"not done: {each}" for each in not_fixed)]:
+            click.echo(line)
     return EnvironmentProblem.exit_code if failed else 0

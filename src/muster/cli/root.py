@@ -50,6 +50,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("muster.cli.audit:audit", "Prove the journal by its hashes, export it, follow it."),
     "cost": ("muster.cli.cost:cost", "Show what attempts used and cost, by phase, agent, model, task or profile."),
     "cache": ("muster.cli.cost:cache", "Say whether agents of a wave shared a cache of prompts."),
+    "diagnose": ("muster.cli.diagnose:diagnose", "Write down all that helps somebody else to understand a run."),
+    "bundle": ("muster.cli.bundle:bundle", "Take a run out as one file; look at such files of others."),
     "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
     "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
     "version": ("muster.cli.version:version", "Show versions."),

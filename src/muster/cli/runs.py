@@ -10,6 +10,7 @@ import click
 from muster.cli.output import emit, json_option
 
 if TYPE_CHECKING:
+    from muster.diagnostics.imported import Imported
     from muster.wiring import Kit
 
 
@@ -37,6 +38,7 @@ def ls(everything: bool, as_json: bool) -> None:
 
 async def _rows(limit: int | None) -> list[dict[str, Any]]:
     from muster.cli.output import ago
+    from muster.diagnostics.imported import imported_runs
     from muster.model.errors import NotFoundError
     from muster.operations import is_driven
     from muster.reports.views import head_status
@@ -62,11 +64,27 @@ async def _rows(limit: int | None) -> list[dict[str, Any]]:
                         "title": head.title,
                     }
                 )
+            rows += [_replayed(one, ago(one.started_at, kit.clock.now())) for one in imported_runs(kit.project)]
             return rows
     except NotFoundError as error:
         if "git" in error.hint:
             raise
         return []
+
+
+def _replayed(one: Imported, age: str) -> dict[str, Any]:
+    """A run that came as a bundle, as a row like the others."""
+    return {
+        "run": one.run,
+        "status": one.tag,
+        "tasks": one.tasks,
+        "done": one.done,
+        "started_at": one.started_at,
+        "last_at": one.imported_at,
+        "age": age,
+        "slug": one.slug,
+        "title": one.title,
+    }
 
 
 async def _done_before(kit: Kit, run: str) -> int:

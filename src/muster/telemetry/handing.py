@@ -14,7 +14,7 @@ from muster.model.errors import InputError, MusterError
 from muster.model.events import ExportFailed
 from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState, replace
-from muster.ports import Clock, Exporter, Store
+from muster.ports import Clock, Destination, Exporter, Store
 from muster.telemetry.composite import CompositeExporter
 from muster.telemetry.replay import Replay, beginning
 from muster.telemetry.spans import spans_of
@@ -55,6 +55,12 @@ def resource_of(project: Path) -> dict[str, str]:
     """Who tells the metrics: the same for all runs of a project, without its path."""
     instance = sha256(str(project).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return {"service.name": "muster", "service.version": __version__, "service.instance.id": instance}
+
+
+def destination_of(folder: str, endpoint: str, environ: Mapping[str, str], *, private: bool) -> Destination:
+    """Where exporters send to; headers come from the environment alone."""
+    headers = environ.get("MUSTER_OTEL_HEADERS") or environ.get("OTEL_EXPORTER_OTLP_HEADERS", "")
+    return Destination(textfile_dir=folder, endpoint=endpoint, headers=parse_headers(headers), allow_private=private)
 
 
 def parse_headers(text: str) -> dict[str, str]:

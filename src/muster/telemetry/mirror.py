@@ -36,8 +36,10 @@ _LINE_ENDS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\
 def line_of(entry: Entry, redact: Redactor) -> bytes:
     """An entry as one physical line of JSON without secrets; what holds none is as the journal has it."""
     line = msgspec.json.encode(entry)
-    if redact(line) is not line:
-        line = msgspec.json.encode(redact_values(msgspec.json.decode(line), redact))
+    value = msgspec.json.decode(line)
+    # Text by text: in the line as a whole, a text with a secret is the value of a harmless name.
+    if (clean := redact_values(value, redact)) != value:
+        line = msgspec.json.encode(clean)
     for char, escaped in _LINE_ENDS.items():
         line = line.replace(char, escaped)
     return line + b"\n"

@@ -107,3 +107,14 @@ def last_good(connection: sqlite3.Connection, run: str) -> int:
         if primary_code(error) != sqlite3.SQLITE_CORRUPT:
             raise
     return good
+
+
+def damage(connection: sqlite3.Connection) -> tuple[str, ...]:
+    """What SQLite finds wrong with its pages, the first few (https://sqlite.org/pragma.html#pragma_quick_check)."""
+    try:
+        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.DatabaseError as error:
+        if primary_code(error) != sqlite3.SQLITE_CORRUPT:
+            raise
+        found = [str(error)]
+    return tuple(line for line in found if line != "ok")

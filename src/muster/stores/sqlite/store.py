@@ -153,6 +153,10 @@ class SqliteStore:
         """The ``seq`` of the last entry up to which the hash chain of a run holds; 0 if there is none."""
         return await self._ask(lambda connection: queries.last_good(connection, run))
 
+    async def damage(self) -> tuple[str, ...]:
+        """What SQLite itself finds wrong with the file."""
+        return await self._ask(queries.damage)
+
     async def cut_tail(self, run: str, after_seq: int, *, lease: Lease | None = None) -> int:
         """Take the entries after ``after_seq`` out of a run, keep them aside and return how many they are."""
         return await self._write(lambda connection: changes.cut_tail(connection, run, after_seq, lease), durable=True)

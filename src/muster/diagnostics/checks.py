@@ -8,19 +8,21 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from muster.cli.findings import Finding, Level
 from muster.config.load import find_project, load_settings
 from muster.config.places import PROJECT_FOLDER, state_folder
 from muster.config.profiles import choose_profile, load_models, load_profiles
 from muster.config.trust import TrustState, trust_state
+from muster.diagnostics.findings import Finding, Level
+from muster.diagnostics.services import definitions, exporters, service_path
 from muster.model.errors import EnvironmentProblem, MusterError, NotFoundError
 
 MIN_GIT = (2, 38)  # the first with `merge-tree --write-tree`
 MIN_OPEN_FILES = 256
+MIN_PROCESSES = 1024
 MIN_DISK_MB = 100
 LOW_DISK_MB = 1024
 
@@ -34,7 +36,8 @@ def examine(cwd: Path) -> list[Finding]:
         ("python", _python),
         ("git", _git),
         ("path", _path),
-        ("open files", _open_files),
+        ("service", partial(service_path, AGENTS)),
+        ("open files", _limits),
         ("folders", partial(_folders, [state_folder(), Path(tempfile.gettempdir())])),
     ]
     try:
@@ -42,14 +45,17 @@ def examine(cwd: Path) -> list[Finding]:
     except NotFoundError as error:
         missing = _finding("repository", Level.WARN, error.message, error.hint)
         checks += [("repository", lambda: iter([missing]))]
-        checks += [("settings", partial(_settings, None)), ("agents", partial(_agents, None))]
+        checks += [("settings", partial(_settings, None)), ("definitions", partial(definitions, None))]
+        checks += [("exporters", partial(exporters, None)), ("agents", partial(_agents, None))]
     else:
         # Imported here: the first part must work where the rest of the program does not.
-        from muster.cli.project_checks import leftovers, repository, store
+        from muster.diagnostics.project_checks import leftovers, repository, store
 
         checks += [
             ("repository", partial(repository, project)),
             ("settings", partial(_settings, project)),
+            ("definitions", partial(definitions, project)),
+            ("exporters", partial(exporters, project)),
             ("store", partial(store, project)),
             ("disk", partial(_disk, project)),
             (
@@ -60,6 +66,23 @@ def examine(cwd: Path) -> list[Finding]:
             ("agents", partial(_agents, project)),
         ]
     return [finding for name, check in checks for finding in _careful(name, check)]
+
+
+def mend(cwd: Path, findings: Iterable[Finding]) -> tuple[list[str], list[str]]:
+    """Do what is safe: nothing is lost by it, as work is salvaged first; returns what was done, and what failed."""
+    import anyio
+
+    from muster.diagnostics.project_checks import SAFE
+
+    done, failed = [], []
+    for fix in dict.fromkeys(finding.fix for finding in findings if finding.level is not Level.OK):
+        if fix in SAFE:
+            try:
+                anyio.run(SAFE[fix], cwd)
+                done.append(fix)
+            except (MusterError, OSError) as error:
+                failed.append(f"{fix}: {error}")
+    return done, failed
 
 
 def git_version() -> tuple[int, ...]:
@@ -78,13 +101,34 @@ def git_version() -> tuple[int, ...]:
     return tuple(int(part) for part in found.groups() if part)
 
 
+def versions() -> dict[str, str]:
+    """What is needed to understand a report of somebody else's machine."""
+    import platform
+    import sqlite3
+
+    from muster import __version__
+
+    try:
+        git = ".".join(map(str, git_version()))
+    except EnvironmentProblem:
+        git = "not found"
+    return {
+        "muster": __version__,
+        "python": platform.python_version(),
+        "git": git,
+        "sqlite": sqlite3.sqlite_version,
+        "platform": platform.platform(),
+    }
+
+
 def _careful(name: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from check()
     except MusterError as error:
-        yield _finding(name, Level.FAIL, error.message, error.hint)
+        yield _finding(name, Level.FAIL, error.message, error.hint or "muster version")
     except OSError as error:
-        yield _finding(name, Level.FAIL, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        place = error.filename or "."
+        yield _finding(name, Level.FAIL, f"{error.strerror or error}: {place}", f"ls -ld '{place}'")
 
 
 def _python() -> Iterator[Finding]:
@@ -113,12 +157,21 @@ def _path() -> Iterator[Finding]:
         yield _finding("path", Level.OK, f"{len(parts)} folders")
 
 
-def _open_files() -> Iterator[Finding]:
+def _limits() -> Iterator[Finding]:
+    """What the system lets one process have; ulimit(1) shows and sets them."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= soft < MIN_OPEN_FILES:
         yield _finding("open files", Level.WARN, f"Only {soft} files may be open at once.", "ulimit -n 1024")
     else:
         yield _finding("open files", Level.OK, f"{soft} at once" if soft >= 0 else "no limit")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NPROC)
+    if 0 <= soft < MIN_PROCESSES:
+        message = f"Only {soft} processes of this user may run at once; agents start many."
+        yield _finding("processes", Level.WARN, message, f"ulimit -u {MIN_PROCESSES}")
+    size, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if size >= 0:
+        message = f"No file may grow over {size} bytes, not even the journal."
+        yield _finding("file size", Level.WARN, message, "ulimit -f unlimited")
 
 
 def _folders(folders: list[Path]) -> Iterator[Finding]:
@@ -168,6 +221,11 @@ def _agents(project: Path | None) -> Iterator[Finding]:
     for name, one in states.items():
         if one.found:
             login = {"ok": "logged in", "missing": "not logged in"}.get(one.auth, "login not known")
+            dialect = settings.named[name].dialect or name if name in settings.named else name
+            if not one.version and dialect in AGENTS:
+                message = f"{name} at {one.path} does not answer when it is asked for its version."
+                yield _finding("agents", Level.WARN, message, f"'{one.path}' --version")
+                continue
             level = Level.WARN if one.auth == "missing" else Level.OK
             yield _finding("agents", level, f"{name} {one.version or '(no version)'} at {one.path}, {login}", one.fix)
         elif name in settings.named:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
-from muster.cli.findings import Finding, Level
 from muster.config.places import PROJECT_FOLDER
+from muster.diagnostics.findings import Finding, Level
+from muster.model.state import ENDED
 from muster.ports import RunHead
 
-OVER = frozenset({"complete", "cancelled", "error"})
+if TYPE_CHECKING:
+    from muster.stores.sqlite import SqliteStore
+
+JOURNAL = Path(PROJECT_FOLDER) / "state" / "muster.db"
 
 
 def repository(project: Path) -> Iterator[Finding]:
@@ -37,29 +43,58 @@ def repository(project: Path) -> Iterator[Finding]:
 
 
 def store(project: Path) -> Iterator[Finding]:
-    """Whether the journal can be read."""
+    """Whether the journal can be read, and every entry of it is as it was written."""
     heads = _heads(project)
     if heads is None:
         yield Finding(check="store", level=Level.OK, message="no run yet")
-    else:
-        yield Finding(check="store", level=Level.OK, message=f"{len(heads)} runs can be read")
+        return
+    path = project / JOURNAL
+    pages, broken = anyio.run(_damage, path, heads)
+    if pages:
+        message = f"{path}: SQLite finds it damaged: {pages[0]}."
+        fix = f"sqlite3 '{path}' .recover > recovered.sql"
+        yield Finding(check="store", level=Level.FAIL, message=message, fix=fix)
+    for run, good in broken.items():
+        message = f"Run {run}: what follows entry {good} is damaged or missing."
+        yield Finding(check="store", level=Level.FAIL, message=message, fix=f"muster continue {run}")
+    if not pages and not broken:
+        message = f"{len(heads)} runs can be read, every entry as it was written"
+        yield Finding(check="store", level=Level.OK, message=message)
 
 
 def leftovers(project: Path) -> Iterator[Finding]:
-    """Folders and processes of runs that are over, or whose owner is gone."""
-    heads = {head.run: head for head in _heads(project) or ()}
+    """Folders and processes of runs that are over or unknown, or whose owner is gone."""
+    heads = _heads(project) or {}
     folder = project / PROJECT_FOLDER / "worktrees"
     names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    over = [name for name in names if name in heads and heads[name].state in OVER]
+    over = [name for name in names if name not in heads or heads[name].state in ENDED]
     if over:
         message = f"{len(over)} runs that are over left worktrees, the first is {over[0]}."
         yield Finding(check="leftovers", level=Level.WARN, message=message, fix="muster gc")
     orphans = anyio.run(_orphans, project, heads)
     if orphans:
-        message = f"{orphans} processes belong to runs that nobody drives any more."
-        yield Finding(check="leftovers", level=Level.WARN, message=message, fix="muster continue")
+        message = f"{len(orphans)} processes belong to runs that nobody drives any more."
+        yield Finding(check="leftovers", level=Level.WARN, message=message, fix=f"muster continue {orphans[0]}")
     if not over and not orphans:
         yield Finding(check="leftovers", level=Level.OK, message="no worktree or process is left behind")
+
+
+async def _prune(cwd: Path) -> None:
+    from muster.process.git import Git
+
+    await Git(cwd)("worktree", "prune")
+
+
+async def _collect(cwd: Path) -> None:
+    from muster.operations import collect_garbage
+    from muster.wiring import open_project
+
+    async with open_project(cwd) as kit:
+        await collect_garbage(kit, dry_run=False)
+
+
+# The fixes by which nothing can be lost: worktrees without a folder, and folders whose work is saved first.
+SAFE: dict[str, Callable[[Path], Awaitable[None]]] = {"git worktree prune": _prune, "muster gc": _collect}
 
 
 async def _ask_git(project: Path) -> dict[str, str]:
@@ -93,32 +128,42 @@ async def _commands(project: Path) -> tuple[str, ...]:
     return await (await Repository.discover(project)).untrusted_commands()
 
 
-def _heads(project: Path) -> tuple[RunHead, ...] | None:
-    path = project / PROJECT_FOLDER / "state" / "muster.db"
+def _heads(project: Path) -> dict[str, RunHead] | None:
+    path = project / JOURNAL
     return anyio.run(_read_heads, path) if path.exists() else None
 
 
-async def _read_heads(path: Path) -> tuple[RunHead, ...]:
+@asynccontextmanager
+async def _opened(path: Path) -> AsyncIterator[SqliteStore]:
     from muster.stores.sqlite import SqliteStore
 
     store = await SqliteStore.open(path, read_only=True)
     try:
-        return await store.runs()
+        yield store
     finally:
         await store.close()
 
 
-async def _orphans(project: Path, heads: dict[str, RunHead]) -> int:
+async def _read_heads(path: Path) -> dict[str, RunHead]:
+    async with _opened(path) as store:
+        return {head.run: head for head in await store.runs()}
+
+
+async def _damage(path: Path, heads: dict[str, RunHead]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """What SQLite finds wrong, and up to where the chain of each run that is not whole holds."""
+    async with _opened(path) as store:
+        good = {run: await store.last_good(run) for run in heads}
+        return await store.damage(), {run: seq for run, seq in good.items() if seq != heads[run].seq}
+
+
+async def _orphans(project: Path, heads: dict[str, RunHead]) -> list[str]:
+    """The runs that nobody drives, once for each of their processes."""
     from muster.process import is_alive, list_marked
-    from muster.stores.sqlite import SqliteStore
 
     marked = [run for found in list_marked() if (run := found.marker.partition(":")[0]) in heads]
     if not marked:
-        return 0
-    store = await SqliteStore.open(project / PROJECT_FOLDER / "state" / "muster.db", read_only=True)
-    try:
-        leases = {run: await store.lease(run) for run in set(marked)}
-    finally:
-        await store.close()
-    driven = {run for run, lease in leases.items() if lease and is_alive(lease.owner.pid, lease.owner.pid_started)}
-    return sum(run not in driven for run in marked)
+        return []
+    async with _opened(project / JOURNAL) as store:
+        leases = await store.leases()
+    driven = {run for run, lease in leases.items() if is_alive(lease.owner.pid, lease.owner.pid_started)}
+    return [run for run in marked if run not in driven]

@@ -1,0 +1,81 @@
+"""``muster diagnose``: all that helps somebody else to understand a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from muster.diagnostics.report import RunReport
+    from muster.model.redaction import Redactor
+
+
+@click.command()
+@click.argument("run", default="@last")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the standard output.")
+@click.option("--read", "given", type=click.Path(dir_okay=False, path_type=Path), help="Sum up a report instead.")
+def diagnose(run: str, out: Path | None, given: Path | None) -> None:
+    """Write a report of RUN, by default the newest, as one JSON object without secrets.
+
+    It has the run's manifest, tasks and last 200 events, heartbeats, agents,
+    versions, part of the environment, what the doctor finds, and metrics.
+    """
+    from muster.diagnostics.report import read_report
+    from muster.pipeline.artefacts import read_source, write_text
+
+    if given is not None:
+        click.echo(_summary(read_report(read_source(given)[0])))
+        return
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(_report(run)), indent=1).decode()
+    if out is None:
+        click.echo(text)
+    else:
+        write_text(out.absolute(), text + "\n")
+        click.echo(f"{out}: look through it before you send it to somebody.")
+
+
+def _report(wanted: str) -> dict[str, Any]:
+    import os
+
+    import anyio
+    import msgspec
+
+    from muster.diagnostics.checks import examine
+    from muster.model.redaction import Redactor, redact_values, secret_values
+
+    redact = Redactor(secret_values(os.environ))
+    # Before the loop, as checks start loops of their own.
+    found = msgspec.to_builtins(examine(Path.cwd()))
+    report: dict[str, Any] = anyio.run(_made, wanted, redact)
+    return report | {"doctor": redact_values(found, redact)}
+
+
+async def _made(wanted: str, redact: Redactor) -> dict[str, Any]:
+    import os
+
+    from muster.diagnostics.report import make_report
+    from muster.operations import find_run
+    from muster.wiring import open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        return await make_report(kit, await find_run(kit.store, wanted), os.environ, redact)
+
+
+def _summary(report: RunReport) -> str:
+    from muster.diagnostics.bundle import printable
+
+    wrong = [one for one in report.doctor if one.get("level") != "ok"]
+    lines = [
+        f"run      {report.run}  {report.manifest.get('status', '')}  (report version {report.schema_version})",
+        f"versions {', '.join(f'{name} {version}' for name, version in report.versions.items())}",
+        f"tasks    {len(report.tasks)}",
+        *(f"  {task.get('status', ''):<10} {task.get('id', '')}  {task.get('reason', '')}" for task in report.tasks),
+        f"events   {len(report.events)}, the last {report.events[-1].get('type') if report.events else ''}",
+        f"doctor   {len(report.doctor)} findings, {len(wrong)} to look at",
+        *(f"  {one.get('level')}  {one.get('check')}: {one.get('message')}" for one in wrong),
+    ]
+    return printable("\n".join(lines))
