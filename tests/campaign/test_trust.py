@@ -136,7 +136,7 @@ HOSTILE: dict[str, tuple[str, int]] = {
 }
 
 
-def test_mode_24_a_strangers_bundle_writes_nothing_outside_of_its_place(site: Site) -> None:
+def test_mode_24_a_bundle_of_a_stranger_writes_nothing_outside_of_its_place(site: Site) -> None:
     """Bundles bring names that lead elsewhere, a link in the place of a file, and a hook.
 
     Work: nothing is unpacked, and every file that was there stays as it was.
