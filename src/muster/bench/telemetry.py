@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from muster.bench import summary
 from muster.clock import SystemClock
 from muster.model.attempts import Ending, Outcome, Usage
 from muster.model.entries import decode_event, encode_event
@@ -42,8 +43,8 @@ class Figure(Record, frozen=True):
     others: dict[str, float] = {}
 
 
-def measure(calls: int) -> Iterator[Figure]:
-    """Take every figure with so many calls a round."""
+def measure(calls: int, entries: int) -> Iterator[Figure]:
+    """Take every figure with so many calls a round, and summaries of logs of so many entries."""
     registry = Registry(SystemClock())
     known = dict.fromkeys(LABELS, ())
     counter = registry.counter("crew.bench.count", "A counter.", known)
@@ -75,6 +76,9 @@ def measure(calls: int) -> Iterator[Figure]:
         worst = _worst_error(values)
         yield Figure(what=f"error of p50, p95, p99: {name}", unit="%", budget=1.2, best=worst, median=worst)
     yield _isolation(_hundred(_counters)[0])
+    for cost in summary.measure(entries):
+        yield Figure(what=cost.what, unit="s", budget=2.0, best=cost.seconds, median=cost.median_seconds)
+        yield Figure(what=cost.what, unit="MiB", budget=64.0, best=cost.peak_mib, median=cost.peak_mib)
 
 
 def samples(count: int) -> dict[str, list[float]]:
@@ -293,10 +297,10 @@ def _library(kind: type[_Prometheus] | type[_OpenTelemetry]) -> _Prometheus | _O
 def table(figures: list[Figure]) -> str:
     """All figures for people; what is over its budget says so."""
     names = list(dict.fromkeys(name for figure in figures for name in figure.others))
-    lines = ["".join((f"{'':<52}{'best':>9}{'median':>9}{'budget':>9}   ", *(f"{name:>19}" for name in names)))]
+    lines = ["".join((f"{'':<56}{'best':>9}{'median':>9}{'budget':>9}   ", *(f"{name:>19}" for name in names)))]
     for one in figures:
         over = " over" if one.median > one.budget else ""
         beside = "".join(f"{one.others[name]:>19.3f}" if name in one.others else f"{'':>19}" for name in names)
         what = f"{one.what} ({one.unit})"
-        lines.append(f"{what:<52}{one.best:>9.3f}{one.median:>9.3f}{one.budget:>9.1f}   {beside}{over}".rstrip())
+        lines.append(f"{what:<56}{one.best:>9.3f}{one.median:>9.3f}{one.budget:>9.1f}   {beside}{over}".rstrip())
     return "\n".join(lines)

@@ -153,12 +153,13 @@ def startup(runs: int, as_json: bool) -> None:
 
 @bench.command("telemetry")
 @click.option("--calls", type=click.IntRange(100), default=50_000, show_default=True, help="Calls in each round.")
+@click.option("--entries", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of summarised logs.")
 @json_option
-def telemetry(calls: int, as_json: bool) -> None:
+def telemetry(calls: int, entries: int, as_json: bool) -> None:
     """What measuring costs with two labels, beside prometheus_client and the OTel SDK where they are installed."""
     from muster.bench.telemetry import measure, table
 
-    figures = list(measure(calls))
+    figures = list(measure(calls, entries))
     if as_json:
         emit({"telemetry": figures})
     else:

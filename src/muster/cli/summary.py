@@ -1,0 +1,118 @@
+"""``muster summary``: how runs went, from the journal or from files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from muster.model.summary import Query
+    from muster.model.summary_view import Summary
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def source_options(command: F) -> F:
+    """Add the options that say what is read and which runs of it are asked about."""
+    for option in reversed(
+        [
+            click.option("--from", "files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+                         help="Lines of JSON instead of the journal: a mirror, an export, a log; may be given again."),
+            click.option("--store", is_flag=True, help="The journal of this project; the default."),
+            click.option("--since", metavar="TIME", help="A date, a time, or so long ago, as in 7d."),
+            click.option("--until", metavar="TIME", help="What is older than this."),
+            click.option("--channel", default="", help="Only this one; gateway: all but the command line."),
+            click.option("--session", default="", help="Only this one."),
+            click.option("--backend", default="", help="Only runs with this agent."),
+        ]
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@source_options
+@click.option("--auto-window", type=click.Choice(["cancel"]), help="The newest day (UTC) with a cancelled run in it.")
+@click.option("--md", metavar="FILE", help="Write Markdown there; - is the standard output, which is the default.")
+@click.option("--json", "as_json", metavar="FILE", help="Write JSON there; - is the standard output.")
+@click.option("--anonymize", is_flag=True, help="Number sessions and rules instead of naming them.")
+def summary(auto_window: str | None, md: str | None, as_json: str | None, anonymize: bool, **source: Any) -> None:
+    """Show how runs went: ends by channel and session, cancels, reactions, retries, dead letters, cost.
+
+    The same input gives the same bytes.
+    """
+    import msgspec
+
+    from muster.model.summary_view import anonymous
+    from muster.reports.summaries import summary_text
+
+    found = read(source, cancel_window=auto_window is not None)
+    found = anonymous(found) if anonymize else found
+    if as_json is not None:
+        _write(as_json, msgspec.json.format(msgspec.json.encode({"schema": 1, **msgspec.to_builtins(found)})).decode())
+    if md is not None or as_json is None:
+        _write(md or "-", summary_text(found).rstrip("\n"))
+
+
+def read(source: dict[str, Any], *, cancel_window: bool = False, after: datetime | None = None) -> Summary:
+    """The summary of what the options of `source_options` ask for, of the journal only what came ``after``."""
+    import anyio
+
+    from muster.model.errors import InputError
+    from muster.model.state import replace
+    from muster.telemetry.summaries import of_files
+
+    files, query = source["files"], _query(source)
+    if not files:
+        if after is not None and query.since is None:
+            query = replace(query, since=after)
+        return anyio.run(_of_store, query, cancel_window)
+    if source["store"]:
+        raise InputError("Either --from or --store.")
+    return of_files(files, query, cancel_window=cancel_window)
+
+
+async def _of_store(query: Query, cancel_window: bool) -> Summary:
+    from muster.telemetry.summaries import of_store
+    from muster.wiring import open_project
+
+    async with open_project(Path.cwd(), read_only=True) as kit:
+        return await of_store(kit.store, query, cancel_window=cancel_window)
+
+
+def _query(source: dict[str, Any]) -> Query:
+    from muster.model.summary import Query
+
+    since, until = (_time(name, source[name]) for name in ("since", "until"))
+    return Query(since=since, until=until, **{name: source[name] for name in ("channel", "session", "backend")})
+
+
+def _time(name: str, text: str | None) -> datetime | None:
+    from datetime import UTC, timedelta
+
+    from muster.clock import SystemClock
+    from muster.model.errors import InputError
+    from muster.model.quantities import parse_duration
+
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    try:
+        return SystemClock().now() - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError):
+        raise InputError(f"--{name}: {text!r} is no time such as 2026-03-01, 2026-03-01T10:00Z or 7d.") from None
+
+
+def _write(place: str, text: str) -> None:
+    if place == "-":
+        click.echo(text)
+    else:
+        Path(place).write_text(text + "\n", encoding="utf-8")
