@@ -107,6 +107,7 @@ class AttemptSpec(Record, frozen=True):
     ``session`` is an earlier session of the agent to go on with, empty for a fresh start. An agent without
     output and activity for ``stall_timeout_s`` is ended as stalled; 0 leaves it its timeout.
     ``spent`` is what that session's earlier attempts used, as their outcomes say.
+    ``without`` names the kinds of tools that the agent does not get, see `TOOLS`.
     """
 
     id: str
@@ -124,6 +125,8 @@ class AttemptSpec(Record, frozen=True):
     session: str = ""
     spent: Usage = Usage()
     max_cost_usd: float | None = None
+    without: tuple[str, ...] = ()
+    max_turns: int | None = None
     env: dict[str, str] = {}
     env_allow: tuple[str, ...] = ()
     timeout_s: float = 1800.0
@@ -176,13 +179,20 @@ class News(Record, frozen=True):
 
 
 class Capabilities(Record, frozen=True):
-    """What a dialect can do; ``interrupt`` says that a stop lets it finish its last words."""
+    """What a dialect can do; ``interrupt`` says that a stop lets it finish its last words.
+
+    ``tools`` are the kinds of tools that can be taken from it. ``turns`` says who
+    limits the answers of its model: the program (``own``), whoever counts the
+    usage that it tells after each of them (``told``), or nobody.
+    """
 
     resume: bool = False
     preassigned_session: bool = False
     interrupt: bool = False
     reports_cost: bool = False
     permissions: tuple[str, ...] = ("edit",)
+    tools: tuple[str, ...] = ()
+    turns: str = ""
 
 
 class Detected(Record, frozen=True):

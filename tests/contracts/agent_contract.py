@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from muster.model.attempts import Ending
+from muster.model.errors import InputError
+from muster.model.roles import TOOLS
 from muster.ports import Agent, AttemptSpec, Exit, Launch, News
 
 # The same test runs for each dialect; examples of one say nothing about another, so none are kept.
@@ -69,6 +71,18 @@ class AgentContract:
 
         assert prompt.encode() in launch.stdin
         assert sum(map(len, launch.argv)) < 10_000
+
+    @pytest.mark.parametrize("kind", TOOLS)
+    def test_tools_that_a_role_does_not_get_are_taken_or_the_launch_is_refused(self, kind: str) -> None:
+        if not self.reads_prompt:
+            pytest.skip("this dialect has no tools")
+        agent = self.agent()
+
+        if kind in agent.capabilities.tools:
+            assert agent.launch(spec_for(without=(kind,))).session == agent.launch(spec_for()).session
+        else:
+            with pytest.raises(InputError, match=f"the tools for '{kind}' cannot be taken"):
+                agent.launch(spec_for(without=(kind,)))
 
     def test_a_good_stream_with_exit_code_0_is_ok(self) -> None:
         assert self.play(self.good_stream(), Exit(code=0))[1] is Ending.OK

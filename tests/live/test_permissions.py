@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from muster.model.attempts import Ending
+from muster.model.attempts import Cause, Ending
 from muster.model.policy import RetryPolicy
 from muster.model.retry import is_retryable
 from tests.live.model_script import HELLO
-from tests.live.model_server import ModelServer
+from tests.live.model_server import Asked, ModelServer
 from tests.live.programs import KEY, Cli
 from tests.live.stand import README, Stand
 
@@ -47,6 +47,47 @@ async def test_with_permission_read_nothing_is_changed_and_nobody_is_waited_for(
     assert (stand.repo / "README.md").read_text() == README
     assert sorted(path.name for path in stand.repo.iterdir()) == [".git", "README.md"]
     assert stand.model.of("job")
+
+
+async def test_without_tools_for_the_shell_no_command_runs_though_the_permission_is_full(stand: Stand) -> None:
+    if "shell" not in stand.agent.capabilities.tools:
+        pytest.skip("its shell cannot be taken from it, and Muster says so before the start")
+
+    await stand.play("do the scripted thing [[s:job]]", without=("shell",), timeout_s=60.0)
+
+    assert (stand.repo / "hello.txt").read_text() == HELLO
+    assert not (stand.repo / "shell.txt").exists()
+
+
+async def test_without_tools_for_the_web_and_for_agents_the_model_is_offered_none(stand: Stand) -> None:
+    if "web" not in stand.agent.capabilities.tools:
+        pytest.skip("nothing can be taken from it, and Muster says so before the start")
+
+    await stand.play("[[s:text]]", timeout_s=60.0)
+    outcome = await stand.play("[[s:text]]", 2, without=("web", "agents"), timeout_s=60.0)
+
+    assert outcome.ending is Ending.OK, outcome
+    before, after = (offered(asked) for asked in stand.model.of("text"))
+    assert [tool for tool in after if "web" in tool or "agent" in tool or tool == "task"] == []
+    assert before > after or stand.cli.name == "pi", (before, after)
+
+
+async def test_after_its_last_turn_an_agent_is_stopped(stand: Stand) -> None:
+    if not stand.agent.capabilities.turns:
+        pytest.skip("nobody can count its turns, and Muster says so")
+
+    outcome = await stand.play("do the scripted thing [[s:job]]", max_turns=2, timeout_s=60.0)
+
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.LIMIT_TURNS
+    # Who counts what is told sees the next answer when it has begun, and a model may be fast.
+    assert stand.agent.capabilities.turns == "told" or not (stand.repo / "hello.txt").exists()
+
+
+def offered(asked: Asked) -> set[str]:
+    """All tools that the model could call, also those that its provider has."""
+    own = (one.get("name") or one.get("type") for one in asked.body["tools"])
+    return {tool.lower() for tool in (*asked.tools, *own) if tool}
 
 
 async def test_an_effort_reaches_the_model(stand: Stand) -> None:

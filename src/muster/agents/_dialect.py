@@ -17,6 +17,7 @@ from muster.agents._program import permitted as permitted
 from muster.agents._program import probe as probe
 from muster.agents._program import program as program
 from muster.agents._program import session_for as session_for
+from muster.agents._program import taken as taken
 from muster.agents._program import visible as visible
 from muster.model.attempts import TOKENS, Cause, Ending, Failure, Usage
 from muster.ports import Exit

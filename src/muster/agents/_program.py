@@ -62,6 +62,19 @@ def permitted(name: str, spec: AttemptSpec, flags: Mapping[str, tuple[str, ...]]
     return flags[spec.permission]
 
 
+def taken(name: str, spec: AttemptSpec, tools: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """What this program calls the tools that the attempt does not get.
+
+    Raises:
+        InputError: the dialect cannot take them.
+    """
+    for kind in spec.without:
+        if kind not in tools:
+            can = f"it can go without {', '.join(tools)}" if tools else "it keeps all that it has"
+            raise InputError(f"From agent {name!r} the tools for {kind!r} cannot be taken; {can}.")
+    return tuple(tool for kind in spec.without for tool in tools[kind])
+
+
 def visible(env_allow: tuple[str, ...]) -> dict[str, str]:
     """What a program of ours sees of our environment."""
     allowed = (*_PROBED_WITH, *env_allow)

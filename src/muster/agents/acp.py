@@ -47,6 +47,7 @@ class AcpAgent:
         """Say how to start the attempt."""
         if not self._binding.command:
             raise InputError(f"Agent {self.name!r} has no program. {_BIND}")
+        dialect.taken(self.name, spec, {})
         request = {
             "command": self._binding.command,
             "cwd": str(spec.workdir),

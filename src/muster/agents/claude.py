@@ -30,6 +30,13 @@ _PERMISSIONS = {
     "edit": ("--permission-mode", "acceptEdits"),
     "full": ("--dangerously-skip-permissions",),
 }
+_TOOLS = {
+    "read": ("Read", "Glob", "Grep", "LSP", "NotebookRead"),
+    "edit": ("Edit", "Write", "MultiEdit", "NotebookEdit"),
+    "shell": ("Bash", "PowerShell", "Monitor"),
+    "web": ("WebFetch", "WebSearch"),
+    "agents": ("Agent", "Task", "ListAgents", "Workflow"),
+}
 
 
 class ClaudeAgent:
@@ -42,6 +49,8 @@ class ClaudeAgent:
         interrupt=True,
         reports_cost=True,
         permissions=tuple(_PERMISSIONS),
+        tools=tuple(_TOOLS),
+        turns="own",
     )
 
     def __init__(self, binding: Binding | None = None) -> None:
@@ -67,6 +76,10 @@ class ClaudeAgent:
             argv += ["--model", model]
         if spec.effort:
             argv += ["--effort", dialect.argument("effort", spec.effort)]
+        if tools := dialect.taken(self.name, spec, _TOOLS):
+            argv += ["--disallowedTools", ",".join(tools)]
+        if spec.max_turns is not None:
+            argv += ["--max-turns", str(spec.max_turns)]
         if spec.max_cost_usd is not None:
             # Its counter runs on when a session is resumed.
             limit_usd = spec.max_cost_usd + (spec.spent.cost_usd or 0.0 if spec.session else 0.0)

@@ -25,6 +25,8 @@ _PERMISSIONS = {
     ),
     "full": ("--dangerously-bypass-approvals-and-sandbox",),
 }
+# Its shell is all that it reads and writes with, so that cannot be taken from it.
+_TOOLS = {"web": ('web_search="disabled"',), "agents": ("agents.enabled=false",)}
 _PROVIDER = re.compile(r"""(?:--config=)?model_provider\s*=\s*["']?([\w-]+)["']?""")
 # Codex does not start when one of its own providers is changed; they retry 4 requests and 5 streams.
 _FIXED_PROVIDERS = frozenset({"openai", "ollama", "lmstudio", "amazon-bedrock", "amazon-bedrock-runtime"})
@@ -34,7 +36,7 @@ _RETRIES = 2
 class CodexAgent:
     """Drives the `codex` program without a terminal."""
 
-    capabilities = Capabilities(resume=True, permissions=("read", "edit", "full"))
+    capabilities = Capabilities(resume=True, permissions=tuple(_PERMISSIONS), tools=tuple(_TOOLS))
 
     def __init__(self, binding: Binding | None = None) -> None:
         self._binding = binding or Binding(name="codex")
@@ -58,7 +60,7 @@ class CodexAgent:
         argv += dialect.permitted(self.name, spec, _PERMISSIONS)
         if model := dialect.model_for(self._binding, spec):
             argv += ["-m", model]
-        settings = [*_SETTINGS, *_fewer_retries(command)]
+        settings = [*_SETTINGS, *dialect.taken(self.name, spec, _TOOLS), *_fewer_retries(command)]
         if spec.effort:
             settings.append("model_reasoning_effort=" + dialect.argument("effort", spec.effort))
         for setting in settings:

@@ -28,6 +28,13 @@ _RULES: dict[str, dict[str, str]] = {
     "edit": {"edit": "allow", **_LIMITED},
     "full": {"*": "allow", "doom_loop": "deny"},
 }
+_TOOLS = {
+    "read": ("read", "grep", "glob", "list", "lsp"),
+    "edit": ("edit",),
+    "shell": ("bash",),
+    "web": ("webfetch", "websearch", "codesearch"),
+    "agents": ("task",),
+}
 _FLAGS = dict.fromkeys(_RULES, ("--auto",))
 
 
@@ -35,7 +42,9 @@ class OpenCodeAgent:
     """Drives OpenCode."""
 
     name = "opencode"
-    capabilities = Capabilities(resume=True, reports_cost=True, permissions=tuple(_RULES))
+    capabilities = Capabilities(
+        resume=True, reports_cost=True, permissions=tuple(_RULES), tools=tuple(_TOOLS), turns="told"
+    )
 
     def __init__(self, binding: Binding | None = None) -> None:
         self._binding = binding or Binding(name="opencode")
@@ -56,16 +65,18 @@ class OpenCodeAgent:
     def launch(self, spec: AttemptSpec) -> Launch:
         """Say how to start the attempt."""
         model = dialect.model_for(self._binding, spec)
+        flags = dialect.permitted(self.name, spec, _FLAGS)
+        rules = {**_RULES[spec.permission], **dict.fromkeys(dialect.taken(self.name, spec, _TOOLS), "deny")}
         return Launch(
             argv=(
                 *dialect.program(self._binding, "opencode"),
                 *("run", "--format", "json"),
-                *dialect.permitted(self.name, spec, _FLAGS),
+                *flags,
                 *(("-m", model) if model else ()),
                 *(("--variant", dialect.argument("effort", spec.effort)) if spec.effort else ()),
                 *(("-s", dialect.argument("session", spec.session)) if spec.session else ()),
             ),
-            env={**_ENV, "OPENCODE_PERMISSION": json.dumps(_RULES[spec.permission])},
+            env={**_ENV, "OPENCODE_PERMISSION": json.dumps(rules)},
             env_allow=(*_ENV_ALLOW, *keys_for(model), *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=spec.session,

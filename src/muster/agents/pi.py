@@ -16,10 +16,18 @@ _ENV_ALLOW = (
     *dialect.NETWORK_ENV,
 )
 # It has no sandbox and asks nobody: what it may do is what it has tools for, and its shell can do everything.
-_FLAGS = {
-    "read": ("--tools", "read,grep,find,ls"),
-    "edit": ("--tools", "read,edit,write,grep,find,ls"),
-    "full": ("--tools", "read,bash,edit,write,grep,find,ls"),
+_MAY = {
+    "read": ("read", "grep", "find", "ls"),
+    "edit": ("read", "edit", "write", "grep", "find", "ls"),
+    "full": ("read", "bash", "edit", "write", "grep", "find", "ls"),
+}
+_TOOLS = {
+    "read": _MAY["read"],
+    "edit": ("edit", "write"),
+    "shell": ("bash",),
+    # It has neither.
+    "web": (),
+    "agents": (),
 }
 
 
@@ -27,7 +35,14 @@ class PiAgent:
     """Drives pi."""
 
     name = "pi"
-    capabilities = Capabilities(resume=True, preassigned_session=True, reports_cost=True, permissions=tuple(_FLAGS))
+    capabilities = Capabilities(
+        resume=True,
+        preassigned_session=True,
+        reports_cost=True,
+        permissions=tuple(_MAY),
+        tools=tuple(_TOOLS),
+        turns="told",
+    )
 
     def __init__(self, binding: Binding | None = None) -> None:
         self._binding = binding or Binding(name="pi")
@@ -48,13 +63,15 @@ class PiAgent:
     def launch(self, spec: AttemptSpec) -> Launch:
         """Say how to start the attempt."""
         model = dialect.model_for(self._binding, spec)
+        taken = dialect.taken(self.name, spec, _TOOLS)
+        tools = ",".join(tool for tool in dialect.permitted(self.name, spec, _MAY) if tool not in taken)
         # It goes on with the session of this id, or begins it when there is none.
         session = dialect.argument("session", spec.session) if spec.session else dialect.session_for(spec.id)
         return Launch(
             argv=(
                 *dialect.program(self._binding, "pi"),
                 *("--mode", "json"),
-                *dialect.permitted(self.name, spec, _FLAGS),
+                *(("--tools", tools) if tools else ("--no-tools",)),
                 *(("--model", model) if model else ()),
                 *(("--thinking", dialect.argument("effort", spec.effort)) if spec.effort else ()),
                 *("--session-id", session),

@@ -40,6 +40,7 @@ class ScriptedAgent:
 
     def launch(self, spec: AttemptSpec) -> Launch:
         """Say how to start the attempt."""
+        dialect.taken(self.name, spec, {})
         # By its path and with -P, so that neither PYTHONPATH nor the folder's other files matter.
         argv = (sys.executable, "-P", "-B", str(Path(scripted_player.__file__).resolve()), *self._script)
         return Launch(argv=argv, stdin=spec.prompt.encode("utf-8", "surrogateescape"), session=spec.id)

@@ -124,5 +124,6 @@ def _row(name: str, able: Capabilities, found: Detected) -> dict[str, Any]:
         "auth": found.auth,
         "capabilities": [word for word, can in words.items() if can],
         "permissions": able.permissions,
+        "tools": able.tools,
         "hint": found.hint,
     }

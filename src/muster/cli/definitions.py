@@ -84,7 +84,9 @@ def _load(field: str) -> tuple[Definitions, dict[str, Any]]:
 
 
 def _of(kind: str, known: Definitions) -> dict[str, str]:
-    return {file: problem for file, problem in known.problems.items() if f"/{kind}/" in file}
+    # Skills are there for roles and nothing else.
+    kinds = (kind, "skills") if kind == "agents" else (kind,)
+    return {file: problem for file, problem in known.problems.items() if any(f"/{one}/" in file for one in kinds)}
 
 
 def _row(name: str, each: Any) -> dict[str, str]:
@@ -100,7 +102,9 @@ def _words(each: Any) -> list[str]:
 
     lines = [f"{each.name}: {each.description}", f"from: {each.origin or 'built in'}"]
     if isinstance(each, Role):
-        return [*lines, f"permission: {'workspace-write' if each.writes else 'read-only'}", "", each.prompt]
+        limits = {"without tools for": ", ".join(each.without), "most turns": each.max_turns}
+        said = [f"{what}: {limit}" for what, limit in limits.items() if limit]
+        return [*lines, f"permission: {'workspace-write' if each.writes else 'read-only'}", *said, "", each.prompt]
     if isinstance(each, Team):
         seats = [f"{role}: {', '.join(agents)}" for role, agents in each.roles.items()]
         most = f"at the same time: {each.max_parallel or 'as the settings say'}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,18 +11,19 @@ from msgspec.structs import replace
 from muster.model.gates import Boundary, must_ask
 from muster.model.plan import JOIN, Changes, Plan, Task
 from muster.model.plan_graph import graph_text
-from muster.model.policy import RunPolicy, agents_for
+from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE
 from muster.model.waves import waves
+from muster.ports import Agent
 
 REQUIRED = Changes.REQUIRED
 # Boundaries that every run may come to, beside those of its workflow.
 _ALWAYS = (Boundary.WAVE_DONE, Boundary.MANIFEST_AUDIT_FAILED, Boundary.MAIN_MERGE)
 
 
-def show(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, *, as_json: bool) -> None:
+def show(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapping[str, Agent], *, as_json: bool) -> None:
     """Print the forecast."""
-    forecast = forecast_of(plan, tasks, policy)
+    forecast = forecast_of(plan, tasks, policy, able)
     if as_json:
         from muster.cli.output import emit
 
@@ -47,7 +48,7 @@ def show(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, *, as_json: bool)
         click.echo(f"note:   {advice}")
 
 
-def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy) -> dict[str, Any]:
+def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapping[str, Agent]) -> dict[str, Any]:
     """The forecast as a mapping."""
     advice = []
     work = [task for task in tasks if not task.milestone]
@@ -62,6 +63,9 @@ def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy) -> dict[st
     for task in work:
         for agent in (task.agent, *task.fallbacks) if not task.is_command else ():
             phases.setdefault(task.phase, {})[_seat(policy, agent, task.phase)] = None
+            name = agent.partition(":")[0]
+            if role_of(policy, task).max_turns is not None and not able[name].capabilities.turns:
+                advice.append(f"max_turns has no effect on {task.id}: nobody can count the turns of {name}.")
         for agent in agents_for(policy, DEFAULT_ROLE, "execute") if task.produces == "plan" else ():
             phases.setdefault("execute", {})[_seat(policy, agent, "execute")] = None
     first = Boundary.BRIEF_READY if plan.workflow else Boundary.PLAN_READY

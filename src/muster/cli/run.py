@@ -132,9 +132,10 @@ def _forecast(wanted: Wanted, flags: Flags, output: Output) -> None:
     test = command_for_tests(project)
     policy = with_crew(policy, plan, team, project, resolved.settings, trusted=trusted, test=test)
     with TemporaryDirectory() as scratch:
-        tasks = settle_tasks(plan.tasks, policy, agents(resolved.settings.agents), Path(scratch))
+        able = agents(resolved.settings.agents)
+        tasks = settle_tasks(plan.tasks, policy, able, Path(scratch))
         policy = with_models(policy, tasks, resolved.settings.agents)
-    show(plan, tasks, policy, as_json=output.as_json)
+    show(plan, tasks, policy, able, as_json=output.as_json)
 
 
 def planned(project: Path, wanted: Wanted, now: datetime, *, trusted: bool, keep: bool) -> tuple[Plan, str]:

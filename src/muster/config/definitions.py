@@ -1,4 +1,4 @@
-"""Roles, teams and workflows of Muster, of this user and of this project, read from their files."""
+"""Roles, teams, workflows and skills of Muster, of this user and of this project, read from their files."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from muster.config.places import PROJECT_FOLDER, user_folder
 from muster.model.errors import InputError, MusterError, NotFoundError, RefusedError
 from muster.model.issues import DocumentError
 from muster.model.plan_rules import name_problem
-from muster.model.roles import ROLES
+from muster.model.roles import ROLES, Role
 from muster.model.workflow import Definitions, Team, Workflow
-from muster.model.workflow_document import parse_role, parse_team, parse_workflow
+from muster.model.workflow_document import parse_role, parse_skill, parse_team, parse_workflow, with_skills
 
 MAX_FILES = 500
 MAX_BYTES = 256 * 1024
-# Folder, end of the file's name, reader.
+# Folder, end of the file's path, reader.
 KINDS: dict[str, tuple[str, Callable[[bytes, str, str], Any]]] = {
     "agents": (".md", parse_role),
     "teams": (".team.md", parse_team),
     "workflows": (".workflow.md", parse_workflow),
+    "skills": ("/SKILL.md", parse_skill),
 }
 
 
@@ -32,8 +33,9 @@ def load_definitions(project: Path | None, *, trusted: bool) -> Definitions:
     A file of the user takes the place of a built-in one of its name. A file of
     the project does so only in a trusted repository.
     """
-    found: dict[str, dict[str, Any]] = {"agents": dict(ROLES), "teams": {}, "workflows": {}}
+    found: dict[str, dict[str, Any]] = {"agents": dict(ROLES), "teams": {}, "workflows": {}, "skills": {}}
     problems: dict[str, str] = {}
+    roles: dict[str, Role] = {}
     places: list[tuple[Traversable, str, Path | None]] = [
         (resources.files("muster.config").joinpath("builtin"), "", None),
         (user_folder(), str(user_folder()), None),
@@ -42,8 +44,8 @@ def load_definitions(project: Path | None, *, trusted: bool) -> Definitions:
         places.append((project / PROJECT_FOLDER, PROJECT_FOLDER, project.resolve()))
     for place, shown, root in places:
         for kind, (end, read) in KINDS.items():
-            for file in _files(place / kind, end):
-                name, source = file.name.removesuffix(end), f"{shown}/{kind}/{file.name}" if shown else ""
+            for name, file in _files(place / kind, end):
+                source = f"{shown}/{kind}/{name}{end}" if shown else ""
                 try:
                     if root is not None and name in found[kind] and not trusted:
                         raise RefusedError(f"{source}: name: a project replaces {name!r} only after muster trust.")
@@ -52,7 +54,14 @@ def load_definitions(project: Path | None, *, trusted: bool) -> Definitions:
                     problems[source] = error.issues[0].text(source)
                 except MusterError as error:
                     problems[source] = error.message
-    return Definitions(roles=found["agents"], teams=found["teams"], workflows=found["workflows"], problems=problems)
+    for name, role in found["agents"].items():
+        try:
+            roles[name] = with_skills(role, found["skills"])
+        except InputError as error:
+            problems[role.origin] = error.message
+    return Definitions(
+        roles=roles, teams=found["teams"], workflows=found["workflows"], skills=found["skills"], problems=problems
+    )
 
 
 def find_workflow(known: Definitions, name: str, *, trusted: bool) -> Workflow:
@@ -104,12 +113,17 @@ def _name(name: str, source: str) -> str:
     return name
 
 
-def _files(folder: Traversable, end: str) -> list[Traversable]:
+def _files(folder: Traversable, end: str) -> list[tuple[str, Traversable]]:
+    """The definitions in a folder by name: a file each, or with ``/FILE`` as end a folder each that has this file."""
+    inside = end.removeprefix("/") if end.startswith("/") else ""
     try:
-        found = sorted((file for file in folder.iterdir() if file.name.endswith(end)), key=lambda file: file.name)
+        if inside:
+            found = [(each.name, each / inside) for each in folder.iterdir() if (each / inside).is_file()]
+        else:
+            found = [(each.name.removesuffix(end), each) for each in folder.iterdir() if each.name.endswith(end)]
     except OSError:
         return []
-    return found[:MAX_FILES]
+    return sorted(found, key=lambda each: each[0])[:MAX_FILES]
 
 
 def _data(file: Traversable, source: str, root: Path | None) -> bytes:

@@ -358,6 +358,8 @@ class Effects:
             session=attempt.resumes,
             spent=spent_before(entry, attempt),
             max_cost_usd=task.max_cost.usd if task.max_cost is not None else None,
+            without=() if task.is_command else role.without,
+            max_turns=None if task.is_command else role.max_turns,
             env=env,
             env_allow=policy.env_allow,
             timeout_s=task.timeout_s,

@@ -243,7 +243,8 @@ class LocalExecutor:
         self, folder: Folder, spec: AttemptSpec, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell
     ) -> Watch:
         if launch.reads_output:
-            teller = Teller(parser, redactor, tell, spec.model)
+            turns = self._agents[spec.agent].capabilities.turns
+            teller = Teller(parser, redactor, tell, spec.model, spec.max_turns if turns == "told" else None)
             reader = Tail(folder.readable, teller)
             stall_timeout_s = spec.stall_timeout_s
             watch = Watch(folder, spec.timeout_s, self._clock, reader, teller, stall_timeout_s=stall_timeout_s)
@@ -308,6 +309,10 @@ def _outcome(
     elif watch.timed_out:
         ending = Ending.TIMEOUT
         failure = Failure(cause=Cause.TIMEOUT, message=f"It did not end within {spec.timeout_s:g} s.")
+    elif watch.over_turns:
+        ending = Ending.ERROR
+        message = f"It went on after {spec.max_turns} answers of its model, and max_turns allows no more."
+        failure = Failure(cause=Cause.LIMIT_TURNS, message=message)
     elif watch.stalled:
         ending = Ending.STALLED
         silent = f"for {spec.stall_timeout_s:g} s it wrote nothing and its processes did nothing"

@@ -22,6 +22,8 @@ _LOOK_EVERY_S = 0.25
 # Only a silent attempt is asked what its processes do, and that costs about 0.1 ms a process.
 _ACTIVITY_EVERY_S = 1.0
 _LONGEST_TEXT = 64 * 1024
+# What an agent does after an answer of its model that was not the last one.
+_GOES_ON = ("text", "thought", "tool_started")
 
 
 class Watch:
@@ -122,6 +124,11 @@ class Watch:
         """The agent's last word; empty for what is no agent."""
         return self._teller.answer if self._teller else ""
 
+    @property
+    def over_turns(self) -> bool:
+        """Whether the agent went on after the last answer of its model that it may have."""
+        return self._teller is not None and self._teller.over_turns
+
     async def read_to_end(self) -> None:
         """Read the rest, when nothing can be added any more."""
         await self.catch_up()
@@ -133,16 +140,21 @@ class Teller:
     """Feeds lines to the parser and tells what it makes of them: priced, without secrets, not too long.
 
     ``stop`` is set when the dialect sees that its program will not come to an
-    end by itself: news with ``stop`` in its data. ``answer`` is the agent's
-    last word: what its result says, else the last thing that it said.
+    end by itself: news with ``stop`` in its data, or when it goes on after
+    ``max_turns`` answers of its model, each of which it ends with its usage.
+    ``answer`` is the agent's last word: what its result says, else the last
+    thing that it said.
     """
 
-    def __init__(self, parser: Parser, redactor: Redactor, tell: Tell, model: str) -> None:
+    def __init__(
+        self, parser: Parser, redactor: Redactor, tell: Tell, model: str, max_turns: int | None = None
+    ) -> None:
         self._parser = parser
+        self._turns_left = max_turns
         self._model = model
         self._redactor = redactor
         self._tell = tell
-        self.stop = False
+        self.stop = self.over_turns = False
         self._said = self._result = ""
 
     @property
@@ -157,7 +169,10 @@ class Teller:
         except Exception as problem:  # a dialect from another package must not end the run
             told = (News(kind="notice", ok=False, text=f"A line could not be read: {problem!r}"),)
         for news in told:
-            self.stop = self.stop or "stop" in news.data
+            if self._turns_left is not None:
+                self._turns_left -= news.kind == "usage"
+                self.over_turns = self.over_turns or (self._turns_left <= 0 and news.kind in _GOES_ON)
+            self.stop = self.stop or self.over_turns or "stop" in news.data
             if news.usage is not None:
                 used = msgspec.structs.replace(news.usage, model=self._redactor(news.usage.model))
                 news = msgspec.structs.replace(news, usage=priced(used, self._model))

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from muster.model.record import Record
 
+# What an agent's tools are for; what they are called, each program says differently.
+TOOLS = ("read", "edit", "shell", "web", "agents")
+
 
 class Role(Record, frozen=True):
     """A way of working that a task can ask for; ``writes`` says whether it may change files.
 
     ``effort`` and ``timeout_s`` hold where a task says nothing else; ``origin`` is empty for a built-in role.
+    ``without`` names the kinds of tools that it does not get, whatever its permission; after ``max_turns``
+    answers of the model it is stopped. ``skills`` are the names of those that stand in its prompt.
     """
 
     name: str
@@ -18,6 +23,9 @@ class Role(Record, frozen=True):
     effort: str = ""
     timeout_s: float | None = None
     origin: str = ""
+    without: tuple[str, ...] = ()
+    max_turns: int | None = None
+    skills: tuple[str, ...] = ()
 
 
 _ROLES = (

@@ -88,12 +88,22 @@ class Team(Record, frozen=True):
     text: str = ""
 
 
+class Skill(Record, frozen=True):
+    """What a role can be taught: a text that is added to its prompt where the role names it."""
+
+    name: str
+    description: str
+    text: str
+    origin: str = ""
+
+
 class Definitions(Record, frozen=True):
-    """All roles, teams and workflows by name, and one line for each file that cannot be used, by file."""
+    """All roles, teams, workflows and skills by name, and one line for each file that cannot be used, by file."""
 
     roles: dict[str, Role]
     teams: dict[str, Team] = {}
     workflows: dict[str, Workflow] = {}
+    skills: dict[str, Skill] = {}
     problems: dict[str, str] = {}
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from muster.model import plan_rules as rules
+from muster.model.errors import InputError
 from muster.model.fields import Fields
 from muster.model.gates import Boundary
 from muster.model.issues import DocumentError, Issues, quoted
 from muster.model.markdown import NotTextError, decode, read_markdown
 from muster.model.plan import Changes, Task
 from muster.model.quantities import DURATION_FORMS, parse_duration
-from muster.model.roles import Role
+from muster.model.roles import TOOLS, Role
 from muster.model.waves import find_cycle
-from muster.model.workflow import DEFAULTS, Kind, Step, Team, Workflow
+from muster.model.workflow import DEFAULTS, Kind, Skill, Step, Team, Workflow
 from muster.model.yaml_values import YamlMap, YamlProblem, YamlScalar, read_yaml
 
 T = TypeVar("T")
@@ -23,6 +27,12 @@ MAX_STEPS = 50
 MAX_PROMPT = 8 * 1024
 PRODUCES = ("plan", "verdict", "findings")
 BOUNDARIES = (Boundary.RESEARCH_DONE, Boundary.PLAN_READY, Boundary.PLAN_CRITIC_BLOCKER)
+MAX_TURNS = 1000
+# What skills may add to each prompt of a role.
+MAX_SKILLS = 2 * 1024
+ROLE_KEYS = ("name", "description", "permission", "effort", "timeout", "tools", "max_turns", "skills")
+SKILL_KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
+_SKILL_NAME = re.compile(r"(?=.{1,64}$)[a-z0-9]+(-[a-z0-9]+)*")
 READ_ONLY, WRITES = "read-only", "workspace-write"
 
 
@@ -48,9 +58,57 @@ def parse_role(data: bytes, name: str, source: str) -> Role:
             effort=fields.text("effort", rules.name_problem),
             timeout_s=_duration(fields, "timeout"),
             origin=source,
+            without=_without(fields),
+            max_turns=fields.integer("max_turns", 1, MAX_TURNS),
+            skills=fields.texts("skills", rules.name_problem, example="changelog"),
         )
 
-    return _read(data, name, source, ("name", "description", "permission", "effort", "timeout"), build)
+    return _read(data, name, source, ROLE_KEYS, build)
+
+
+def parse_skill(data: bytes, name: str, source: str) -> Skill:
+    r"""Read ``skills/<name>/SKILL.md``, whose form is that of Agent Skills (agentskills.io/specification).
+
+    >>> parse_skill(b"---\nname: tidy\ndescription: How to tidy.\n---\nSweep.\n", "tidy", "SKILL.md").text
+    'Sweep.'
+
+    Raises:
+        DocumentError: with file, line, key and reason.
+    """
+
+    def build(fields: Fields, body: str) -> Skill:
+        for key in ("name", "description"):
+            if not fields.has(key):
+                fields.issues.error("MISSING", f"{key!r} is missing", fields.line)
+        if not _SKILL_NAME.fullmatch(name):
+            allowed = "a folder's name of lower-case letters, digits and single hyphens"
+            fields.issues.error("VALUE", f"{quoted(name)} is no skill's name", fields.line, "name", allowed=allowed)
+        if not body:
+            fields.issues.error("MISSING", "nothing stands below the front matter", 0)
+        return Skill(name=name, description=fields.text("description", _skill_description), text=body, origin=source)
+
+    return _read(data, name, source, SKILL_KEYS, build)
+
+
+def with_skills(role: Role, skills: Mapping[str, Skill]) -> Role:
+    r"""The role with the skills that it names in its prompt.
+
+    >>> asker = Role(name="asker", description="", writes=False, prompt="Ask.", skills=("tidy",))
+    >>> with_skills(asker, {"tidy": Skill(name="tidy", description="How to tidy.", text="Sweep.")}).prompt
+    'Ask.\n\nSkill tidy: How to tidy.\nSweep.'
+
+    Raises:
+        InputError: there is no such skill, or they are too long together.
+    """
+    for name in role.skills:
+        if name not in skills:
+            known = ", ".join(sorted(skills)) or "none"
+            raise InputError(f"{role.origin}: skills: there is no skill {name!r}; known: {known}.")
+    texts = [f"Skill {one.name}: {one.description}\n{one.text}" for one in (skills[name] for name in role.skills)]
+    size = len("\n\n".join(texts).encode())
+    if size > MAX_SKILLS:
+        raise InputError(f"{role.origin}: skills: they have {size:,} bytes together; allowed: {MAX_SKILLS:,}.")
+    return replace(role, prompt="\n\n".join((role.prompt, *texts)))
 
 
 def parse_team(data: bytes, name: str, source: str) -> Team:
@@ -195,6 +253,25 @@ def _check_steps(steps: list[Step], issues: Issues) -> None:
     cycle = find_cycle([Task(id=step.id, needs=step.needs) for step in steps])
     if cycle:
         issues.error("CYCLE", f"steps need each other in a circle: {' → '.join(cycle)}", steps[0].line, "steps")
+
+
+def _without(fields: Fields) -> tuple[str, ...]:
+    """The kinds of tools that a role does not get: those that it is denied, and all but those that it is allowed."""
+    value = fields.get("tools")
+    if value is None:
+        return ()
+    if not isinstance(value, YamlMap):
+        allowed = f"allow or deny, each a list of: {', '.join(TOOLS)}"
+        fields.issues.error("TYPE", "this is no mapping", value.line, "tools", allowed=allowed)
+        return ()
+    tools = Fields(value, "tools", fields.issues)
+    tools.refuse_unknown(("allow", "deny"))
+    allow, deny = (tools.texts(key, _one_of(TOOLS), example="shell") for key in ("allow", "deny"))
+    return tuple(kind for kind in TOOLS if kind in deny or (tools.has("allow") and kind not in allow))
+
+
+def _skill_description(text: str) -> tuple[str, str] | None:
+    return None if 0 < len(text) <= 1024 else (f"it has {len(text):,} characters", "1 to 1,024")
 
 
 def _makes_plan(step: Step) -> bool:

@@ -113,11 +113,14 @@ def _of_run(run: str, ref: FileRef | None) -> FileRef | None:
     return msgspec.structs.replace(ref, path=f"../{run}/{ref.path}")
 
 
-def settle_tasks(tasks: Sequence[Task], policy: RunPolicy, agents: Collection[str], folder: Path) -> tuple[Task, ...]:
+def settle_tasks(
+    tasks: Sequence[Task], policy: RunPolicy, agents: Mapping[str, Agent], folder: Path
+) -> tuple[Task, ...]:
     """Resolve each task's agent and put prompts that are too big for an entry into files under ``folder``.
 
     Raises:
-        InputError: a task names an agent that there is none of, or a manifest that is too large.
+        InputError: a task names an agent that there is none of, one that cannot do without
+            a tool that the task's role does not get, or a manifest that is too large.
     """
     return tuple(_settle(task, policy, agents, folder) for task in tasks)
 
@@ -149,11 +152,19 @@ async def find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
         raise EnvironmentProblem(message, hint=detected[name].hint)
 
 
-def _settle(task: Task, policy: RunPolicy, agents: Collection[str], folder: Path) -> Task:
+def _settle(task: Task, policy: RunPolicy, agents: Mapping[str, Agent], folder: Path) -> Task:
     if not task.is_command and not task.milestone:
         agent, role, fallbacks = _agents_of(task, policy, agents)
         task = msgspec.structs.replace(task, agent=agent, role=role, fallbacks=fallbacks)
         own = role_of(policy, task)
+        for name in (one.partition(":")[0] for one in (agent, *fallbacks)):
+            for kind in own.without if name in agents else ():
+                if kind not in (able := agents[name].capabilities.tools):
+                    raise InputError(
+                        f"Task {task.id!r}: the role {role!r} has no tools for {kind!r}, and agent {name!r} cannot do "
+                        f"without; it can without: {', '.join(able) or 'none'}.",
+                        hint="Give the role to another agent, or the tools to the role.",
+                    )
         if not own.writes and task.changes is Changes.REQUIRED:
             task = msgspec.structs.replace(task, changes=Changes.ANY)
         if own.timeout_s and task.timeout_s == Task(id="").timeout_s:
