@@ -72,10 +72,26 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
     "text": (Step("I have nothing to do."),),
     "lie": (Step("DONE. I wrote hello.txt, and all tests pass."),),
 }
+# What each role of a workflow does where the request names no script.
+PLAN = """## Say it aloud
+```yaml
+id: T1
+agent: executor
+prompt: |
+  Carry out the planned change. [[s:job]]
+expected_paths: [hello.txt, shell.txt]
+```"""
+ROLES: dict[str, tuple[Step, ...]] = {
+    "explorer": (JOB[0], Step("README.md, line 2: the old line has to change.")),
+    "executor": JOB,
+    "planner": (JOB[0], Step(PLAN)),
+    "verifier": (JOB[0], Step("README.md holds the new line.\n\nVERDICT: HOLDS")),
+}
 SIDE = Step("A scripted conversation")
 
 _KIT = "# Carry out each line below"
 _SCRIPT = re.compile(r"\[\[s:([\w-]+)\]\]")
+_ROLE = re.compile(r"You are the ([\w-]+) of task")
 _RUN = re.compile(r"\[\[run:(.+?)\]\]", re.DOTALL)
 _PATH = re.compile(r"\[\[path:(.+?)\]\]")
 _FAULT = re.compile(r"\[\[fault:(\w+?)(?:@(\d+))?(?:x(\d+))?\]\]")
@@ -100,6 +116,9 @@ def steps_of(conversation: Sequence[Said]) -> tuple[str, tuple[Step, ...], int, 
         if part.who == "user" and (found := _SCRIPT.findall(part.text)):
             done = sum(1 for later in conversation[index:] if later.who == "tool")
             return found[-1], _script(found[-1], part.text), done, part.text
+        if part.who == "user" and (role := _ROLE.search(part.text)):
+            done = sum(1 for later in conversation[index:] if later.who == "tool")
+            return role[1], ROLES[role[1]], done, part.text
     return "", (SIDE,), 0, ""
 
 
