@@ -22,7 +22,9 @@ from muster.telemetry.replay import Rebuild
 from muster.telemetry.session import TelemetrySession
 from muster.telemetry.sink import Sink
 from muster.testing.fake_clock import FakeClock
-from muster.wiring import drive, open_project, start_run
+from muster.wiring.driving import drive
+from muster.wiring.kit import open_project
+from muster.wiring.starting import start_run
 from tests.integration.git_project import GitProject
 from tests.integration.metering import START, STORY, entries
 

@@ -19,7 +19,10 @@ from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
 from muster.ports import Agent, AttemptSpec
 from muster.process import run
-from muster.wiring import agents, drive, open_project, start_run
+from muster.wiring.driving import drive
+from muster.wiring.kit import open_project
+from muster.wiring.parts import agents
+from muster.wiring.starting import start_run
 
 # What a task may cost beside the agent itself.
 WALL_BUDGET_MS, CPU_BUDGET_MS = 150.0, 60.0

@@ -22,7 +22,9 @@ from muster.model.state import replace
 from muster.process import run
 from muster.process.git import Git
 from muster.stores.sqlite.store import SqliteStore
-from muster.wiring import drive, open_project, start_run
+from muster.wiring.driving import drive
+from muster.wiring.kit import open_project
+from muster.wiring.starting import start_run
 from muster.workspaces.status import STATUS
 
 # One worktree takes from 5 to 60 ms, as the disk likes.

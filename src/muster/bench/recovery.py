@@ -23,10 +23,11 @@ from muster.model.heartbeats import Heartbeat, Thresholds, watch
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
-from muster.operations import interrupted_runs, stop_run
+from muster.operations.runs import interrupted_runs
+from muster.operations.stopping import stop_run
 from muster.process import list_marked, run
 from muster.testing import demo_project
-from muster.wiring import Kit, open_project
+from muster.wiring.kit import Kit, open_project
 
 RUNS, TASKS_PER_RUN, ENTRIES, REPEATS = 50, 4, 10_000, 20
 # Higher than any pid that Linux gives out, so that no such process ever lives.

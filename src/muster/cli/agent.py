@@ -65,7 +65,7 @@ async def _test(name: str, model: str, timeout_s: float, as_json: bool) -> tuple
     from muster.clock import SystemClock
     from muster.model.errors import EnvironmentProblem, NotFoundError
     from muster.testing.conformance import Conformance
-    from muster.wiring import agents
+    from muster.wiring.parts import agents
 
     able = agents(_settings())
     if name not in able or name == "command":
@@ -103,7 +103,7 @@ def _settings() -> AgentsSettings:
 
 async def _rows() -> list[dict[str, Any]]:
     from muster.pipeline.compose import detect_agents
-    from muster.wiring import agents
+    from muster.wiring.parts import agents
 
     able = agents(_settings())
     return [_row(name, able[name].capabilities, found) for name, found in (await detect_agents(able)).items()]

@@ -37,8 +37,8 @@ def verify(ctx: click.Context, run: str | None, as_json: bool) -> None:
 
 
 async def _verify(wanted: str | None) -> list[dict[str, str | int | None]]:
-    from muster.operations import find_run
-    from muster.wiring import open_project
+    from muster.operations.runs import find_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted) if wanted else None
@@ -79,9 +79,9 @@ async def _print(wanted: str | None, count: int | None, follow: bool, out: Binar
 
     from muster.model.entries import Entry
     from muster.model.redaction import Redactor, secret_values
-    from muster.operations import find_run
+    from muster.operations.runs import find_run
     from muster.telemetry.mirror import line_of
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     redact = Redactor(secret_values(os.environ))
     async with open_project(Path.cwd(), read_only=True) as kit:

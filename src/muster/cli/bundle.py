@@ -49,8 +49,8 @@ async def _export(wanted: str, out: Path | None) -> tuple[dict[str, Any], Path]:
 
     from muster.diagnostics.bundle import export_bundle
     from muster.model.redaction import Redactor, secret_values
-    from muster.operations import find_run
-    from muster.wiring import open_project
+    from muster.operations.runs import find_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted)
@@ -144,7 +144,7 @@ def import_(file: Path, as_json: bool) -> None:
 
 async def _import(file: Path) -> tuple[Imported, bool]:
     from muster.diagnostics.bundle import import_bundle
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd()) as kit:
         return import_bundle(kit, file)

@@ -106,8 +106,8 @@ async def read_charges(
     """The charges of one run or of all that can be read, run by run; ``finished`` takes complete runs only."""
     from muster.model.costs import charges
     from muster.model.errors import JournalError
-    from muster.operations import find_run
-    from muster.wiring import open_project
+    from muster.operations.runs import find_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         begin = _begin(since, kit.clock.now()) if since else None

@@ -106,8 +106,8 @@ def drop(letter: str, why: str, as_json: bool) -> None:
 async def _letters() -> list[dict[str, Any]]:
     from muster.cli.output import ago
     from muster.model.errors import NotFoundError
-    from muster.operations import dead_letters
-    from muster.wiring import open_project
+    from muster.operations.runs import dead_letters
+    from muster.wiring.kit import open_project
 
     try:
         async with open_project(Path.cwd(), read_only=True) as kit:
@@ -120,9 +120,9 @@ async def _letters() -> list[dict[str, Any]]:
 
 async def _show(wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from muster.cli.output import ago
-    from muster.operations import dead_letters, load_run
+    from muster.operations.runs import dead_letters, load_run
     from muster.reports.views import task_view
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         row = _pick(wanted, await dead_letters(kit), only_open=False)
@@ -132,8 +132,8 @@ async def _show(wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 async def _requeue(wanted: str) -> dict[str, Any]:
-    from muster.operations import dead_letters, deliver, is_driven
-    from muster.wiring import message, open_project
+    from muster.operations.runs import dead_letters, deliver, is_driven
+    from muster.wiring.kit import message, open_project
 
     async with open_project(Path.cwd()) as kit:
         row = _pick(wanted, await dead_letters(kit))
@@ -143,8 +143,8 @@ async def _requeue(wanted: str) -> dict[str, Any]:
 
 
 async def _drop(wanted: str, why: str) -> dict[str, Any]:
-    from muster.operations import dead_letters, deliver
-    from muster.wiring import message, open_project
+    from muster.operations.runs import dead_letters, deliver
+    from muster.wiring.kit import message, open_project
 
     async with open_project(Path.cwd()) as kit:
         row = _pick(wanted, await dead_letters(kit))

@@ -31,7 +31,8 @@ async def _demo(folder: Path, ask: bool, as_json: bool) -> int:
     from muster.cli.driving import Output, drive_and_tell
     from muster.pipeline.artefacts import read_plan
     from muster.testing import demo_project
-    from muster.wiring import open_project, start_run
+    from muster.wiring.kit import open_project
+    from muster.wiring.starting import start_run
 
     plan = await demo_project.make(folder)
     output = Output(as_json=as_json, as_jsonl=False, quiet=False)

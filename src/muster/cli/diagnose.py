@@ -58,8 +58,8 @@ async def _made(wanted: str, redact: Redactor) -> dict[str, Any]:
     import os
 
     from muster.diagnostics.report import make_report
-    from muster.operations import find_run
-    from muster.wiring import open_project
+    from muster.operations.runs import find_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         return await make_report(kit, await find_run(kit.store, wanted), os.environ, redact)

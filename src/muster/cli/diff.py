@@ -21,8 +21,9 @@ def diff(run: str, task: str | None, stat: bool) -> None:
 
 async def _diff(wanted: str, task: str | None, stat: bool) -> bytes:
     from muster.model.errors import NotFoundError
-    from muster.operations import load_run
-    from muster.wiring import open_project, repository_of
+    from muster.operations.runs import load_run
+    from muster.wiring.kit import open_project
+    from muster.wiring.parts import repository_of
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         state = await load_run(kit, wanted)

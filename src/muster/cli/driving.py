@@ -11,7 +11,8 @@ from muster.model.state import RunState
 from muster.ports import Approver, Listener
 from muster.reports.lines import headline
 from muster.reports.views import exit_code_of, run_view
-from muster.wiring import Kit, drive
+from muster.wiring.driving import drive
+from muster.wiring.kit import Kit
 
 INTERRUPTED = 130
 

@@ -30,8 +30,8 @@ async def _events(wanted: str, follow: bool, after: int, types: frozenset[str], 
     from muster.model.entries import Entry
     from muster.model.events import RunStateChanged
     from muster.model.state import ENDED
-    from muster.operations import find_run
-    from muster.wiring import open_project
+    from muster.operations.runs import find_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted)

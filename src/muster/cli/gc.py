@@ -27,8 +27,8 @@ def gc(dry_run: bool, as_json: bool) -> None:
 
 
 async def _gc(dry_run: bool) -> list[str]:
-    from muster.operations import collect_garbage
-    from muster.wiring import open_project
+    from muster.operations.mending import collect_garbage
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd()) as kit:
         return await collect_garbage(kit, dry_run=dry_run)

@@ -11,7 +11,7 @@ import click
 from muster.cli.output import emit, json_option
 
 if TYPE_CHECKING:
-    from muster.wiring import Kit
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -47,8 +47,8 @@ Rows = list[dict[str, Any]]
 async def _inbox() -> tuple[Rows, Rows, Rows]:
     from muster.cli.output import ago
     from muster.model.errors import NotFoundError
-    from muster.operations import dead_letters
-    from muster.wiring import open_project
+    from muster.operations.runs import dead_letters
+    from muster.wiring.kit import open_project
 
     try:
         async with open_project(Path.cwd(), read_only=True) as kit:
@@ -66,7 +66,7 @@ async def _interrupted(kit: Kit) -> Rows:
     from muster.cli.output import ago
     from muster.engine.journal import load
     from muster.model.state import ENDED
-    from muster.operations import is_driven
+    from muster.operations.runs import is_driven
     from muster.reports.views import recovery_question, status_of
 
     found = []
@@ -144,8 +144,8 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool, budget: s
 
 
 async def _answer(wanted: str, answer: str, why: str, budget: str) -> dict[str, Any]:
-    from muster.operations import deliver, is_driven
-    from muster.wiring import message, open_project
+    from muster.operations.runs import deliver, is_driven
+    from muster.wiring.kit import message, open_project
 
     async with open_project(Path.cwd()) as kit:
         gate = _pick(wanted, await _waiting(kit))

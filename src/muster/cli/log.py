@@ -28,8 +28,8 @@ async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool,
     from muster.model.errors import NotFoundError
     from muster.model.evolve import fold
     from muster.model.ids import attempt_folder
-    from muster.operations import load_run
-    from muster.wiring import open_project
+    from muster.operations.runs import load_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         state = await load_run(kit, wanted)

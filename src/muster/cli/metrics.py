@@ -52,11 +52,11 @@ async def _serve(pattern: str, wanted: str | None, port: int) -> None:
 
     from muster.model.disclosure import disclosed
     from muster.model.redaction import Redactor, secret_values
-    from muster.operations import find_run
+    from muster.operations.runs import find_run
     from muster.telemetry.prometheus_text import render
     from muster.telemetry.replay import Replay, beginning
     from muster.telemetry.scrape import serve
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted) if wanted else None
@@ -71,9 +71,9 @@ async def _serve(pattern: str, wanted: str | None, port: int) -> None:
 
 
 async def _show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:
-    from muster.operations import find_run
+    from muster.operations.runs import find_run
     from muster.telemetry.replay import Replay, beginning
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted) if wanted else None
@@ -102,7 +102,7 @@ async def _rebuild() -> str:
 
     from muster.model.redaction import Redactor, secret_values
     from muster.telemetry.replay import Rebuild, beginning
-    from muster.wiring import METRICS, open_project
+    from muster.wiring.kit import METRICS, open_project
 
     async with open_project(Path.cwd()) as kit:
         redact = Redactor(secret_values(os.environ))

@@ -33,9 +33,9 @@ def ps(ctx: click.Context, orphans: bool, as_json: bool) -> None:
 
 async def _rows() -> list[dict[str, Any]]:
     from muster.model.errors import NotFoundError
-    from muster.operations import is_driven
+    from muster.operations.runs import is_driven
     from muster.process import list_marked
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     marked = list_marked()
     if not marked:

@@ -14,7 +14,7 @@ from muster.cli.output import json_option, jsonl_option
 if TYPE_CHECKING:
     from muster.cli.driving import Output
     from muster.model.state import RunState
-    from muster.wiring import Flags, Kit
+    from muster.wiring.kit import Flags, Kit
 
 
 @click.command("continue")
@@ -69,9 +69,11 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
     import getpass
 
     from muster.cli.driving import drive_and_tell
-    from muster.operations import deliver, find_run, interrupted_runs, is_driven, stop_run
+    from muster.operations.runs import deliver, find_run, interrupted_runs, is_driven
+    from muster.operations.stopping import stop_run
     from muster.reports.views import status_of
-    from muster.wiring import message, open_project, restart_run, resume_run
+    from muster.wiring.kit import message, open_project
+    from muster.wiring.starting import restart_run, resume_run
 
     async with open_project(Path.cwd(), flags) as kit:
         state = await _readable(kit, await find_run(kit.store, wanted), output)
@@ -121,7 +123,7 @@ async def _readable(kit: Kit, run: str, output: Output) -> RunState:
     """The run as its journal has it, without a damaged end that no crash may leave behind."""
     from muster.engine.journal import load
     from muster.model.errors import JournalError
-    from muster.operations import mend_run
+    from muster.operations.mending import mend_run
 
     try:
         return await load(kit.store, run)

@@ -108,12 +108,12 @@ async def _review(
     from muster.model.findings import Bar
     from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
-    from muster.operations import reviewers_alone
+    from muster.operations.reviewing import reviewers_alone
     from muster.pipeline.reviewing import finished_of, keep_review, note_review, request_for
     from muster.review.formats import FORMATS as WRITERS
     from muster.review.review import review as review_range
     from muster.review.review import survey
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     redact, clock = Redactor(secret_values(os.environ)), SystemClock()
     started = clock.monotonic()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from muster.cli.driving import Output
     from muster.model.plan import Plan
     from muster.pipeline.flows import Wanted
-    from muster.wiring import Flags
+    from muster.wiring.kit import Flags
 
 
 @click.command()
@@ -98,7 +98,8 @@ def run(
 async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool, output: Output) -> int:
     """Do what is wanted, or say what would be done."""
     from muster.cli.driving import drive_and_tell
-    from muster.wiring import open_project, start_run
+    from muster.wiring.kit import open_project
+    from muster.wiring.starting import start_run
 
     if dry_run:
         _forecast(wanted, flags, output)
@@ -122,7 +123,7 @@ def _forecast(wanted: Wanted, flags: Flags, output: Output) -> None:
     from muster.config.trust import TrustState, trust_state
     from muster.pipeline.compose import settle_tasks
     from muster.pipeline.starter import command_for_tests
-    from muster.wiring import agents
+    from muster.wiring.parts import agents
 
     project = find_project(Path.cwd())
     trusted = trust_state(project) is TrustState.TRUSTED

@@ -11,7 +11,7 @@ from muster.cli.output import emit, json_option
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
-    from muster.wiring import Kit
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -40,9 +40,9 @@ async def _rows(limit: int | None) -> list[dict[str, Any]]:
     from muster.cli.output import ago
     from muster.diagnostics.imported import imported_runs
     from muster.model.errors import NotFoundError
-    from muster.operations import is_driven
+    from muster.operations.runs import is_driven
     from muster.reports.views import head_status
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     try:
         async with open_project(Path.cwd(), read_only=True) as kit:
@@ -112,10 +112,10 @@ def show(run: str, as_json: bool) -> None:
 
 
 async def _show(wanted: str) -> tuple[dict[str, Any], str]:
-    from muster.operations import is_driven, load_run
+    from muster.operations.runs import is_driven, load_run
     from muster.reports.text import run_text
     from muster.reports.views import run_view
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         state = await load_run(kit, wanted)
@@ -133,9 +133,9 @@ def report(run: str) -> None:
 
 
 async def _report(wanted: str) -> str:
-    from muster.operations import load_run
+    from muster.operations.runs import load_run
     from muster.reports.markdown import report as markdown
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         return markdown(await load_run(kit, wanted))

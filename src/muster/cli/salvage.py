@@ -34,8 +34,9 @@ def ls(run: str | None, as_json: bool) -> None:
 
 
 async def _ls(run: str | None) -> list[dict[str, str]]:
-    from muster.operations import find_run
-    from muster.wiring import open_project, repository_of
+    from muster.operations.runs import find_run
+    from muster.wiring.kit import open_project
+    from muster.wiring.parts import repository_of
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         wanted = await find_run(kit.store, run) if run else ""

@@ -23,8 +23,8 @@ def send(target: str, text: str) -> None:
 
 
 async def _send(target: str, text: str) -> str:
-    from muster.operations import deliver, load_run
-    from muster.wiring import message, open_project
+    from muster.operations.runs import deliver, load_run
+    from muster.wiring.kit import message, open_project
 
     wanted, _, task = target.partition("/")
     async with open_project(Path.cwd()) as kit:

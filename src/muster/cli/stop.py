@@ -11,7 +11,7 @@ from muster.cli.output import emit, json_option
 
 if TYPE_CHECKING:
     from muster.model.state import RunState
-    from muster.operations import Stopped
+    from muster.operations.stopping import Stopped
 
 
 @click.command()
@@ -54,8 +54,9 @@ def _words(result: dict[str, Any]) -> str:
 
 
 async def _stop(target: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
-    from muster.operations import load_run, stop_run
-    from muster.wiring import open_project
+    from muster.operations.runs import load_run
+    from muster.operations.stopping import stop_run
+    from muster.wiring.kit import open_project
 
     wanted, _, task = target.partition("/")
     async with open_project(Path.cwd()) as kit:
@@ -70,8 +71,8 @@ async def _stop(target: str, now: bool, wait: bool, quiet: bool) -> dict[str, An
 
 
 async def _stop_all(_: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
-    from muster.operations import stop_all
-    from muster.wiring import open_project
+    from muster.operations.stopping import stop_all
+    from muster.wiring.kit import open_project
 
     def told(run: str) -> None:
         if not quiet:

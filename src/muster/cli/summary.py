@@ -78,7 +78,7 @@ def read(source: dict[str, Any], *, cancel_window: bool = False, after: datetime
 
 async def _of_store(query: Query, cancel_window: bool) -> Summary:
     from muster.telemetry.summaries import of_store
-    from muster.wiring import open_project
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         return await of_store(kit.store, query, cancel_window=cancel_window)

@@ -24,8 +24,9 @@ def undo(run: str, as_json: bool) -> None:
 
 
 async def _undo(wanted: str) -> dict[str, str]:
-    from muster.operations import load_run, undo_run
-    from muster.wiring import open_project
+    from muster.operations.mending import undo_run
+    from muster.operations.runs import load_run
+    from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd()) as kit:
         state = await load_run(kit, wanted)

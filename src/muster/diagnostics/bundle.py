@@ -39,7 +39,8 @@ from muster.model.state import RunState, TaskStatus, replace
 from muster.pipeline.artefacts import BRIEF, read_artefact
 from muster.reports.markdown import report
 from muster.telemetry.mirror import line_of
-from muster.wiring import Kit, repository_of
+from muster.wiring.kit import Kit
+from muster.wiring.parts import repository_of
 from muster.workspaces.repository import Repository
 
 INDEX, PLAN, PATCH = "index.html", "plan.md", "diffs/run.patch"

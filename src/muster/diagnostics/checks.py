@@ -207,7 +207,7 @@ def _agents(project: Path | None) -> Iterator[Finding]:
     import anyio
 
     from muster.pipeline.compose import detect_agents
-    from muster.wiring import agents
+    from muster.wiring.parts import agents
 
     settings = load_settings(project, environ=os.environ).settings.agents
     able = {name: one for name, one in agents(settings).items() if name in (*AGENTS, *settings.named)}

@@ -86,8 +86,8 @@ async def _prune(cwd: Path) -> None:
 
 
 async def _collect(cwd: Path) -> None:
-    from muster.operations import collect_garbage
-    from muster.wiring import open_project
+    from muster.operations.mending import collect_garbage
+    from muster.wiring.kit import open_project
 
     async with open_project(cwd) as kit:
         await collect_garbage(kit, dry_run=False)

@@ -16,11 +16,12 @@ from muster.model.events import HeartbeatLevelChanged, HeartbeatLost
 from muster.model.evolve import fold
 from muster.model.record import Record
 from muster.model.redaction import Redactor, redact_values
-from muster.operations import is_driven
+from muster.operations.runs import is_driven
 from muster.pipeline.compose import detect_agents
 from muster.reports.views import run_view
 from muster.telemetry.replay import Replay
-from muster.wiring import Kit, agents
+from muster.wiring.kit import Kit
+from muster.wiring.parts import agents
 
 SCHEMA_VERSION = 2
 LAST_EVENTS = 200

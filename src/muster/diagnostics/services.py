@@ -55,7 +55,7 @@ def definitions(project: Path | None) -> Iterator[Finding]:
 def exporters(project: Path | None) -> Iterator[Finding]:
     """Whether each exporter that the settings ask for could hand over metrics now; a collector is sent none at all."""
     from muster.config.load import load_settings
-    from muster.wiring import NOT_HANDED_OVER, exporters_of
+    from muster.wiring.parts import NOT_HANDED_OVER, exporters_of
 
     asked = load_settings(project, environ=os.environ).settings.telemetry
     for exporter in exporters_of(asked, os.environ):

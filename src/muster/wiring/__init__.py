@@ -1,0 +1,1 @@
+"""The only place that knows concrete classes: puts a project's parts together and drives runs."""

@@ -1,0 +1,135 @@
+"""Driving a run to its end, with everybody who listens."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import anyio
+
+from muster.config.policy import notification_rules, review_seats
+from muster.engine.actor import Actor
+from muster.engine.herald import Herald
+from muster.engine.journal import Journal
+from muster.model.errors import MusterError
+from muster.model.redaction import Redactor, secret_values
+from muster.model.state import RunState
+from muster.pipeline.artefacts import write_progress, write_text
+from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
+from muster.ports import Approver, Listener
+from muster.reports.markdown import report
+from muster.telemetry.handing import hand_over, resource_of
+from muster.telemetry.notices import NOTICES, notice_sinks
+from muster.telemetry.session import TelemetrySession
+from muster.telemetry.watching import Watcher, watching
+from muster.wiring.kit import METRICS, STATE, Kit, message
+from muster.wiring.parts import agents, executor_of, exporters_of, mirror_of, workspace_of
+from muster.workspaces.repository import Repository
+
+
+async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners: Iterable[Listener] = ()) -> RunState:
+    """Drive an owned run until it ends, waits for a person or is interrupted; then let go of it."""
+    session = None
+    if kit.resolved.settings.telemetry.enabled:
+        resource = resource_of(kit.project)
+        session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource)
+        session.start(await kit.store.read(journal.state.run))
+    async with watching(session, mirror_of(kit)) as watchers:
+        return await _drive(kit, journal, approver, (*listeners, *watchers), watchers)
+
+
+async def _drive(
+    kit: Kit,
+    journal: Journal,
+    approver: Approver | None,
+    listeners: Iterable[Listener],
+    watchers: Sequence[Watcher],
+) -> RunState:
+    run, policy = journal.state.run, journal.state.policy
+    workspace = workspace_of(kit, await Repository.discover(kit.project), run, policy)
+    settings, able = kit.resolved.settings, agents(kit.resolved.settings.agents)
+    executor = executor_of(kit, able)
+    reviewers = agent_reviewers(review_seats(settings, policy), able, executor, workspace, kit.folder(run))
+    parts = (journal, kit.store, workspace, executor, kit.clock)
+    redact, gate = Redactor(secret_values(os.environ)), settings.review.gate
+    examiner = ProjectExaminer(kit.project, kit.clock, gate, redact, settings.review.commands, reviewers)
+    actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner, listeners=listeners)
+    notify = settings.notify
+    sinks = notice_sinks(
+        kit.project / STATE / NOTICES if notify.jsonl else None,
+        bell=notify.bell,
+        webhook=notify.webhook,
+        allow_private=notify.webhook_allow_private,
+    )
+    herald = Herald(kit.store, kit.clock, sinks, notification_rules(notify), journal.state, actor.mention)
+    journal.listen((*listeners, herald))
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_obey_signals, kit, actor, name="signals")
+            for watcher in watchers:
+                group.start_soon(watcher.keep, name=type(watcher).__name__.lower())
+            group.start_soon(herald.serve, name="notifications")
+            await actor.drive()
+            await herald.finish()
+            group.cancel_scope.cancel()
+        with suppress(MusterError):
+            # The run is over; what could not be written any more was told all the same.
+            await journal.append()
+    except BaseException as error:
+        # What went wrong first is what is told, not what then fails for the same reason.
+        with suppress(MusterError):
+            await _let_go(kit, journal)
+        raise (error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error) from error
+    finally:
+        executor.close()
+    if kit.resolved.settings.telemetry.enabled:
+        await _hand_over(kit, journal)
+    await _let_go(kit, journal)
+    return journal.state
+
+
+def write_artefacts(kit: Kit, state: RunState) -> Path:
+    """Write the run's report and the project's progress file; returns the path of the report."""
+    place = kit.folder(state.run) / "report.md"
+    write_text(place, report(state))
+    write_progress(kit.project, state)
+    if state.accepted.workflow:
+        from muster.pipeline.flows import write_answers  # brings YAML along
+
+        write_answers(kit.project, kit.folder(state.run), state)
+    return place
+
+
+async def _hand_over(kit: Kit, journal: Journal) -> None:
+    """Tell the exporters how things are; that one could not be told is a fact of the run and no failure of it."""
+    if not (exporters := exporters_of(kit.resolved.settings.telemetry, os.environ)):
+        return
+    with anyio.CancelScope(shield=True):
+        failed = await hand_over(exporters, kit.project, kit.store, kit.clock, journal.state, os.environ)
+        with suppress(MusterError):
+            await journal.append(failed)
+
+
+async def _let_go(kit: Kit, journal: Journal) -> None:
+    with anyio.CancelScope(shield=True):
+        try:
+            write_artefacts(kit, journal.state)
+        finally:
+            await kit.store.release(journal.lease)
+
+
+async def _obey_signals(kit: Kit, actor: Actor) -> None:
+    """Ctrl-C once stops the run, twice at once; a lost terminal or a SIGTERM leaves it to be continued."""
+    asked = False
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for number in signals:
+            if number is not signal.SIGINT:
+                actor.shut_down(f"shutdown ({number.name})")
+            elif asked:
+                actor.hurry()
+            else:
+                asked = True
+                await kit.store.post(message(kit, actor.state.run, "stop", source="signal"))
