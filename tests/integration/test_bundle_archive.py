@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.diagnostics.archive import MANIFEST, Manifest, Member, read_archive, write_archive
+from muster.diagnostics.bundle import open_bundle
 from muster.diagnostics.report import read_report
 from muster.model.entries import GENESIS, Entry, chain_hash, encode_event
 from muster.model.errors import ConflictError, EnvironmentProblem, InputError, MusterError, RefusedError
@@ -128,6 +129,28 @@ def test_text_that_compresses_too_well_is_stored_and_so_no_bomb(tmp_path: Path) 
     files = {**FILES, "transcripts/T.1/stderr.log": b"again\n" * 500_000}
 
     assert read_archive(good(tmp_path, files)).files == files
+
+
+@pytest.mark.parametrize(("gone", "extra"), [("report.md", ""), ("", "more.md")])
+def test_a_file_too_many_or_too_few_is_found(tmp_path: Path, gone: str, extra: str) -> None:
+    with zipfile.ZipFile(good(tmp_path)) as archive, zipfile.ZipFile(tmp_path / "other.zip", "w") as other:
+        for name in archive.namelist():
+            if name != gone:
+                other.writestr(name, archive.read(name))
+        if extra:
+            other.writestr(extra, b"x")
+
+    with pytest.raises(ConflictError, match=f"{gone or extra} is in the manifest or in the bundle, but not in both"):
+        read_archive(tmp_path / "other.zip")
+
+
+def test_a_chain_that_tells_no_run_is_refused_in_words_and_nothing_is_unpacked(tmp_path: Path) -> None:
+    read_archive(good(tmp_path))
+
+    with pytest.raises(InputError, match="tell no run"):
+        open_bundle(good(tmp_path), tmp_path / "out")
+
+    assert not (tmp_path / "out").exists()
 
 
 def rehashed(change: Callable[[Manifest], Manifest], events: bytes) -> Callable[[Path], Path]:

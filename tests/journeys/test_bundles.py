@@ -59,8 +59,11 @@ def test_the_same_run_is_the_same_file_with_all_that_belongs_to_it(ran: Site) ->
     with zipfile.ZipFile(first) as archive:
         names = set(archive.namelist())
         contents = b"".join(archive.read(name) for name in names)
+        times = {info.date_time for info in archive.infolist()}
 
     assert first.read_bytes() == second.read_bytes()
+    # Times of the format are of two seconds, so that two files of a moment would be the same in any case.
+    assert times == {(1980, 1, 1, 0, 0, 0)}
     assert names >= {
         *("manifest.json", "brief.md", "plan.md", "events.jsonl", "receipts.json", "costs.json", "report.md"),
         *("index.html", "diffs/run.patch", "diffs/good.1.patch", "transcripts/bad.1/stdout.log"),
