@@ -19,6 +19,7 @@ from muster.stores.memory import MemoryStore
 from muster.stores.rules import encode_drafts, seal
 from muster.telemetry.mirror import Mirror, line_of, mirror_path
 from muster.testing.fake_clock import FakeClock
+from tests.model.test_entries import journal
 
 pytestmark = pytest.mark.anyio
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -149,3 +150,9 @@ async def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -
         await place.mirror().catch_up()
 
     assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a_secret_in_the_text_of_a_harmless_name_is_taken_out() -> None:
+    (entry,) = journal(AgentSaid(task="T", attempt=1, text="then token=hunter22aa was used"))
+
+    assert b"hunter22aa" not in line_of(entry, Redactor())

@@ -194,6 +194,15 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
             yield from unquote(one).split()[-1:]
 
 
+def mentions_a_secret(data: bytes) -> bool:
+    """Whether a name in the text may be that of a secret; without one, only values that tell themselves are taken out.
+
+    >>> mentions_a_secret(b"author"), mentions_a_secret(b"make test")
+    (True, False)
+    """
+    return _HAS_SECRET_WORD.search(data) is not None
+
+
 def redact_values(value: Any, redact: Redactor) -> Any:
     """A value of JSON with every text in it redacted, and whatever a name calls secret taken out.
 

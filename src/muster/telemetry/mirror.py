@@ -19,7 +19,7 @@ import msgspec
 from muster.model.entries import Entry
 from muster.model.errors import InputError, RefusedError
 from muster.model.events import Event
-from muster.model.redaction import Redactor, redact_values, secret_values
+from muster.model.redaction import Redactor, mentions_a_secret, redact_values, secret_values
 from muster.ports import Clock, News, Store
 
 LOG = logging.getLogger(__name__)
@@ -36,10 +36,11 @@ _LINE_ENDS = {char.encode(): f"\\u{ord(char):04x}".encode() for char in "\u0085\
 def line_of(entry: Entry, redact: Redactor) -> bytes:
     """An entry as one physical line of JSON without secrets; what holds none is as the journal has it."""
     line = msgspec.json.encode(entry)
-    value = msgspec.json.decode(line)
-    # Text by text: in the line as a whole, a text with a secret is the value of a harmless name.
-    if (clean := redact_values(value, redact)) != value:
-        line = msgspec.json.encode(clean)
+    if redact(line) is not line or mentions_a_secret(line):
+        # Text by text: in the line as a whole, a text with a secret is the value of a harmless name.
+        value = msgspec.json.decode(line)
+        if (clean := redact_values(value, redact)) != value:
+            line = msgspec.json.encode(clean)
     for char, escaped in _LINE_ENDS.items():
         line = line.replace(char, escaped)
     return line + b"\n"
