@@ -32,7 +32,8 @@ from muster.exchange import ReviewSeat as ReviewSeat
 from muster.exchange import RunHead as RunHead
 from muster.exchange import Salvage as Salvage
 from muster.exchange import Snapshot as Snapshot
-from muster.model.attempts import Outcome, Receipt
+from muster.model.attempts import Outcome, Receipt, Usage
+from muster.model.correlation import Correlation
 from muster.model.entries import Draft, Entry
 from muster.model.events import Event, GateAsked, ReviewFinished
 from muster.model.heartbeats import Heartbeat as Heartbeat
@@ -340,6 +341,16 @@ class NoticeSink(Protocol):
         Raises:
             Exception: whatever went wrong; it is written down and never reaches the run.
         """
+
+
+class TelemetryReceiver(Protocol):
+    """Takes the telemetry that agents send of their own accord while their attempts run; never raises."""
+
+    def admit(self, attempt: str, belongs: Correlation) -> dict[str, str]:
+        """Variables that make a program send it what it has to tell; none while nobody listens."""
+
+    def dismiss(self, attempt: str) -> Usage:
+        """Take nothing more for an attempt, and say what it told that it used; nothing when asked again."""
 
 
 class Exporter(Protocol):

@@ -47,6 +47,7 @@ SAMPLES: dict[str, tuple[Any, Any]] = {
     "telemetry.textfile_dir": ("/var/lib/a", "/var/lib/b"),
     "telemetry.otel_endpoint": ("http://a.example", "https://b.example"),
     "telemetry.otel_allow_private": (True, False),
+    "telemetry.receive": (True, False),
     "audit.path": (".muster/state/audit/{date}.jsonl", "audit.jsonl"),
     "audit.retention_days": (0, 90),
     "budget.run": ("5 usd", "200k tokens"),

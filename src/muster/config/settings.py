@@ -154,6 +154,14 @@ class TelemetrySettings(StrictRecord, frozen=True):
         ),
     ] = False
 
+    receive: Annotated[
+        bool,
+        Meta(
+            description="Listen on loopback while a run is driven for the telemetry of agents that continue its trace.",
+            extra=TRUSTED,
+        ),
+    ] = False
+
 
 class AuditSettings(StrictRecord, frozen=True):
     """The journal's entries as lines of JSON in a place of yours."""

@@ -21,14 +21,28 @@ from muster.executors.seats import Seats
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
 from muster.executors.watch import Teller, Watch
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
+from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
 from muster.model.correlation import Correlation
 from muster.model.errors import EnvironmentProblem, MusterError
 from muster.model.redaction import Redactor, secret_values
-from muster.ports import Agent, AttemptSpec, CheckSpec, Clock, Exit, Heartbeat, Launch, News, Parser, Tell
+from muster.ports import (
+    Agent,
+    AttemptSpec,
+    CheckSpec,
+    Clock,
+    Exit,
+    Heartbeat,
+    Launch,
+    News,
+    Parser,
+    TelemetryReceiver,
+    Tell,
+)
 from muster.process import Command, Ended, supervise, sweep_marker, take_over
 
 _COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+# All that says where telemetry goes, and with which credentials.
+_COLLECTORS = "OTEL_EXPORTER_OTLP_"
 _TAIL = 2048
 _ERROR_TAIL = 8192
 _TIMED_OUT = 124  # as timeout(1) says it
@@ -45,7 +59,9 @@ class LocalExecutor:
         clock: Clock,
         seats: Seats | None = None,
         environ: Mapping[str, str] | None = None,
+        receiver: TelemetryReceiver | None = None,
     ) -> None:
+        self._receiver = receiver
         self._agents = agents
         self._seats = seats
         self._clock = clock
@@ -103,6 +119,8 @@ class LocalExecutor:
             # What it used until now, it may have said only when it was interrupted.
             with anyio.CancelScope(shield=True):
                 await watch.read_to_end()
+            if not watch.told_usage and (usage := self._told_otherwise(spec.id)) != Usage():
+                tell(News(kind="usage", usage=priced(usage, spec.model)))
             raise
         except (EnvironmentProblem, OSError) as problem:
             return _failed(Cause.ENVIRONMENT, _words(problem))
@@ -110,6 +128,9 @@ class LocalExecutor:
             await folder.finish(redactor, keep_raw=spec.keep_raw)
         duration_s = self._clock.monotonic() - begun
         outcome = _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+        if not watch.told_usage and not outcome.usage.tokens and outcome.usage.cost_usd is None:
+            usage = priced(self._told_otherwise(spec.id), spec.model)
+            outcome = msgspec.structs.replace(outcome, usage=usage if usage != Usage() else outcome.usage)
         if outcome.usage.tokens and outcome.usage.cost_usd is None:
             model = outcome.usage.model or spec.model or "its model"
             tell(News(kind="notice", ok=False, text=f"No price is known for {model}: what it costs is not counted."))
@@ -237,7 +258,12 @@ class LocalExecutor:
         try:
             yield
         finally:
+            self._told_otherwise(attempt)
             del self._attended[attempt]
+
+    def _told_otherwise(self, attempt: str) -> Usage:
+        """What an agent used by its own telemetry; nothing more of that is taken."""
+        return self._receiver.dismiss(attempt) if self._receiver else Usage()
 
     def _watch(
         self, folder: Folder, spec: AttemptSpec, launch: Launch, parser: Parser, redactor: Redactor, tell: Tell
@@ -261,11 +287,15 @@ class LocalExecutor:
 
     def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
         given = {**self._inherited((*spec.env_allow, *launch.env_allow)), **launch.env, **spec.env}
-        if _COLLECTOR in given:
+        belongs = Correlation(run=spec.run, task=spec.task, attempt=spec.number)
+        if launch.traced and self._receiver and (ours := self._receiver.admit(spec.id, belongs)):
+            kept = {name: value for name, value in given.items() if not name.startswith(_COLLECTORS)}
+            given = {**launch.traced, **kept, **ours}
+        elif _COLLECTOR in given:
             given = {**launch.traced, **given}
         return {
             **given,
-            **Correlation(run=spec.run, task=spec.task, attempt=spec.number).environment(given),
+            **belongs.environment(given),
             "MUSTER_RUN": spec.run,
             "MUSTER_TASK": spec.task,
             "MUSTER_ATTEMPT_NUMBER": str(spec.number),

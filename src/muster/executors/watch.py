@@ -129,6 +129,11 @@ class Watch:
         """Whether the agent went on after the last answer of its model that it may have."""
         return self._teller is not None and self._teller.over_turns
 
+    @property
+    def told_usage(self) -> bool:
+        """Whether the agent's own stream said what it used."""
+        return self._teller is not None and self._teller.told_usage
+
     async def read_to_end(self) -> None:
         """Read the rest, when nothing can be added any more."""
         await self.catch_up()
@@ -143,7 +148,7 @@ class Teller:
     end by itself: news with ``stop`` in its data, or when it goes on after
     ``max_turns`` answers of its model, each of which it ends with its usage.
     ``answer`` is the agent's last word: what its result says, else the last
-    thing that it said.
+    thing that it said. ``told_usage`` is whether it said what it used.
     """
 
     def __init__(
@@ -154,7 +159,7 @@ class Teller:
         self._model = model
         self._redactor = redactor
         self._tell = tell
-        self.stop = self.over_turns = False
+        self.stop = self.over_turns = self.told_usage = False
         self._said = self._result = ""
 
     @property
@@ -176,6 +181,7 @@ class Teller:
             if news.usage is not None:
                 used = msgspec.structs.replace(news.usage, model=self._redactor(news.usage.model))
                 news = msgspec.structs.replace(news, usage=priced(used, self._model))
+                self.told_usage = self.told_usage or bool(used.tokens) or used.cost_usd is not None
             clean = _clean(news, self._redactor)
             if news.kind == "text":
                 self._said = clean.text

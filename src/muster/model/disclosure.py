@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from enum import Enum
 
 from muster.model.entries import event_type
@@ -83,6 +85,28 @@ FIELDS: dict[str, frozenset[str]] = {
     }.items()
 }
 
+# Spans that agents make themselves and that are worth telling: by name, or by the conventions' operation.
+AGENT_SPANS = frozenset(
+    {"claude_code.interaction", "claude_code.llm_request", "claude_code.tool", "claude_code.tool.blocked_on_user"}
+    | {"claude_code.tool.execution", "claude_code.hook"}
+)
+AGENT_OPERATIONS = frozenset(
+    {"chat", "create_agent", "embeddings", "execute_tool", "generate_content", "invoke_agent", "text_completion"}
+)
+# Attributes of theirs that may be told, and the names they are told by; not among them what was asked and answered,
+# paths, commands, and who somebody is.
+AGENT_ATTRIBUTES = {
+    **{name: f"gen_ai.{name.partition('.')[2]}" for name in ("gen_ai.operation.name", "gen_ai.tool.name")},
+    **dict.fromkeys(("gen_ai.system", "gen_ai.provider.name"), "gen_ai.provider.name"),
+    **dict.fromkeys(("model", "gen_ai.request.model", "gen_ai.response.model"), "gen_ai.request.model"),
+    "tool_name": "gen_ai.tool.name",
+    "error.type": "error.type",
+    **{name: f"muster.agent.{name}" for name in ("attempt", "decision", "duration_ms", "stop_reason", "success")},
+    **{name: f"muster.agent.{name}" for name in ("status_code", "ttft_ms")},
+}
+# A name or a number; whatever has a space in it could be anything.
+_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/@\[\]-]{0,127}")
+
 
 def disclosed_event(event: Event, redactor: Redactor) -> dict[str, Told]:
     """The fields of an event that may be told, as plain values; what is empty is left out.
@@ -100,6 +124,20 @@ def disclosed_event(event: Event, redactor: Redactor) -> dict[str, Told]:
         elif value:
             told[name] = redactor(str(value))
     return told
+
+
+def disclosed_attributes(told: Mapping[str, Told], redactor: Redactor | None = None) -> dict[str, Told]:
+    """Attributes of an agent's own span that may be told, by our names for them.
+
+    >>> disclosed_attributes({"model": "opus-5", "tool_name": "run my script", "user.email": "a@b", "success": True})
+    {'gen_ai.request.model': 'opus-5', 'muster.agent.success': True}
+    """
+    clean = redactor or Redactor()
+    return {
+        AGENT_ATTRIBUTES[name]: clean(value) if isinstance(value, str) else value
+        for name, value in told.items()
+        if name in AGENT_ATTRIBUTES and (not isinstance(value, str) or _WORD.fullmatch(value))
+    }
 
 
 def disclosed(snapshot: MetricsSnapshot, redactor: Redactor) -> MetricsSnapshot:

@@ -17,7 +17,7 @@ from muster.model.state import RunState, replace
 from muster.ports import Clock, Destination, Exporter, Store
 from muster.telemetry.composite import CompositeExporter
 from muster.telemetry.replay import Replay, beginning
-from muster.telemetry.spans import spans_of
+from muster.telemetry.spans import Span, spans_of
 
 
 async def hand_over(
@@ -27,8 +27,11 @@ async def hand_over(
     clock: Clock,
     state: RunState,
     environ: Mapping[str, str],
+    received: Sequence[Span] = (),
 ) -> tuple[ExportFailed, ...]:
     """Give the metrics of all runs, and the spans of this one if it has ended; returns what failed.
+
+    What agents sent of their own, ``received``, is handed on in any case, as nobody has it but this process.
 
     The metrics are those of the whole journal: numbers that began again with
     each run could not be added up by whoever reads them.
@@ -38,8 +41,8 @@ async def hand_over(
     composite = CompositeExporter(exporters, clock.monotonic, failures.append, redact)
     resource = resource_of(project)
     try:
-        if state.ended:
-            composite.export_spans(spans_of(await store.read(state.run), redact), resource)
+        own = spans_of(await store.read(state.run), redact) if state.ended else ()
+        composite.export_spans((*own, *received), resource)
         replay = Replay(await beginning(store, clock))
         await replay.catch_up(store)
         composite.export(replace(replay.snapshot(), resource=resource))

@@ -113,7 +113,7 @@ def _attempt(belongs: Correlation, event: AttemptStarted, at: datetime) -> Span:
 
 
 def _ended(span: Span, outcome: Outcome, at: datetime) -> Span:
-    attributes = {**span.attributes, "muster.ending": outcome.ending.value, **_usage(outcome.usage)}
+    attributes = {**span.attributes, "muster.ending": outcome.ending.value, **used_attributes(outcome.usage)}
     if outcome.session:
         attributes[genai.CONVERSATION] = outcome.session
     error = "" if outcome.ok else outcome.failure.cause.value if outcome.failure else outcome.ending.value
@@ -122,7 +122,8 @@ def _ended(span: Span, outcome: Outcome, at: datetime) -> Span:
     return replace(span, end=at, attributes=attributes, error=error)
 
 
-def _usage(usage: Usage) -> dict[str, Told]:
+def used_attributes(usage: Usage) -> dict[str, Told]:
+    """What was used, in the conventions' names; what is zero or unknown is left out."""
     told: dict[str, Told] = {
         genai.INPUT_TOKENS: usage.input + usage.cache_read + usage.cache_write,
         genai.CACHE_READ_TOKENS: usage.cache_read,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
@@ -11,16 +12,25 @@ import anyio.to_thread
 from muster.telemetry.mirror import Mirror
 from muster.telemetry.session import TelemetrySession
 
+if TYPE_CHECKING:
+    from muster.telemetry.receiver import Receiver
+
 Watcher = TelemetrySession | Mirror
 
 
 @asynccontextmanager
-async def watching(session: TelemetrySession | None, mirror: Mirror | None) -> AsyncIterator[tuple[Watcher, ...]]:
+async def watching(
+    session: TelemetrySession | None, mirror: Mirror | None, receiver: Receiver | None = None
+) -> AsyncIterator[tuple[Watcher, ...]]:
     """Those that there are; at the end they take in the last entries, whatever else happens."""
+    if receiver is not None:
+        receiver.start()
     try:
         yield tuple(one for one in (session, mirror) if one is not None)
     finally:
         with anyio.CancelScope(shield=True):
+            if receiver is not None:
+                await anyio.to_thread.run_sync(receiver.close)
             if session is not None:
                 await anyio.to_thread.run_sync(session.close)
             if mirror is not None:

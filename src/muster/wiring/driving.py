@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -24,10 +25,14 @@ from muster.reports.markdown import report
 from muster.telemetry.handing import hand_over, resource_of
 from muster.telemetry.notices import NOTICES, notice_sinks
 from muster.telemetry.session import TelemetrySession
+from muster.telemetry.spans import Span
 from muster.telemetry.watching import Watcher, watching
 from muster.wiring.kit import METRICS, STATE, Kit, message
-from muster.wiring.parts import agents, executor_of, exporters_of, mirror_of, workspace_of
+from muster.wiring.parts import agents, executor_of, exporters_of, mirror_of, receiver_of, workspace_of
 from muster.workspaces.repository import Repository
+
+if TYPE_CHECKING:
+    from muster.telemetry.receiver import Receiver
 
 
 async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners: Iterable[Listener] = ()) -> RunState:
@@ -37,8 +42,9 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
         resource = resource_of(kit.project)
         session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource)
         session.start(await kit.store.read(journal.state.run))
-    async with watching(session, mirror_of(kit)) as watchers:
-        return await _drive(kit, journal, approver, (*listeners, *watchers), watchers)
+    receiver = receiver_of(kit)
+    async with watching(session, mirror_of(kit), receiver) as watchers:
+        return await _drive(kit, journal, approver, (*listeners, *watchers), watchers, receiver)
 
 
 async def _drive(
@@ -47,11 +53,12 @@ async def _drive(
     approver: Approver | None,
     listeners: Iterable[Listener],
     watchers: Sequence[Watcher],
+    receiver: Receiver | None,
 ) -> RunState:
     run, policy = journal.state.run, journal.state.policy
     workspace = workspace_of(kit, await Repository.discover(kit.project), run, policy)
     settings, able = kit.resolved.settings, agents(kit.resolved.settings.agents)
-    executor = executor_of(kit, able)
+    executor = executor_of(kit, able, receiver)
     reviewers = agent_reviewers(review_seats(settings, policy), able, executor, workspace, kit.folder(run))
     parts = (journal, kit.store, workspace, executor, kit.clock)
     redact, gate = Redactor(secret_values(os.environ)), settings.review.gate
@@ -86,7 +93,7 @@ async def _drive(
     finally:
         executor.close()
     if kit.resolved.settings.telemetry.enabled:
-        await _hand_over(kit, journal)
+        await _hand_over(kit, journal, receiver.take_spans() if receiver else ())
     await _let_go(kit, journal)
     return journal.state
 
@@ -103,12 +110,13 @@ def write_artefacts(kit: Kit, state: RunState) -> Path:
     return place
 
 
-async def _hand_over(kit: Kit, journal: Journal) -> None:
+async def _hand_over(kit: Kit, journal: Journal, received: Sequence[Span]) -> None:
     """Tell the exporters how things are; that one could not be told is a fact of the run and no failure of it."""
     if not (exporters := exporters_of(kit.resolved.settings.telemetry, os.environ)):
         return
     with anyio.CancelScope(shield=True):
-        failed = await hand_over(exporters, kit.project, kit.store, kit.clock, journal.state, os.environ)
+        parts = (kit.project, kit.store, kit.clock, journal.state)
+        failed = await hand_over(exporters, *parts, os.environ, received)
         with suppress(MusterError):
             await journal.append(failed)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from muster import plugins
 from muster.config.settings import AgentsSettings, TelemetrySettings
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
 from muster.model.policy import RunPolicy
-from muster.ports import Agent, Binding, Exporter, Workspace
+from muster.ports import Agent, Binding, Exporter, TelemetryReceiver, Workspace
 from muster.telemetry.handing import destination_of
 from muster.telemetry.mirror import Mirror, mirror_path
 from muster.wiring.kit import STATE, Kit
 from muster.workspaces.repository import Repository
 from muster.workspaces.workspace import GitWorkspace
+
+if TYPE_CHECKING:
+    from muster.telemetry.receiver import Receiver
 
 AGENTS = "muster.agents"
 EXPORTERS = "muster.exporters"
@@ -45,10 +49,11 @@ def agents(settings: AgentsSettings) -> dict[str, Agent]:
     return {**own, **bound}
 
 
-def executor_of(kit: Kit, able: Mapping[str, Agent]) -> LocalExecutor:
+def executor_of(kit: Kit, able: Mapping[str, Agent], receiver: TelemetryReceiver | None = None) -> LocalExecutor:
     """Whoever runs agents on this machine, within its limits."""
     limits = kit.resolved.settings.run
-    return LocalExecutor(able, kit.clock, Seats(kit.clock, limits.host_parallel, limits.min_free_memory_mb * MIB))
+    seats = Seats(kit.clock, limits.host_parallel, limits.min_free_memory_mb * MIB)
+    return LocalExecutor(able, kit.clock, seats, receiver=receiver)
 
 
 def workspace_of(kit: Kit, repository: Repository, run: str, policy: RunPolicy) -> Workspace:
@@ -78,6 +83,16 @@ def mirror_of(kit: Kit) -> Mirror | None:
     if path := mirror_path(asked.path, kit.project, os.environ):
         return Mirror(kit.store, kit.clock, path, state, os.environ, asked.retention_days)
     return None
+
+
+def receiver_of(kit: Kit) -> Receiver | None:
+    """What takes the telemetry of agents while a run is driven, if the settings ask for it."""
+    asked = kit.resolved.settings.telemetry
+    if not (asked.enabled and asked.receive):
+        return None
+    from muster.telemetry.receiver import Receiver  # brings a web server along
+
+    return Receiver(os.environ)
 
 
 def refuse_wrong_outlets(kit: Kit) -> None:
