@@ -209,7 +209,10 @@ def test_a_quantile_is_within_a_little_more_than_a_percent(values: list[float], 
         lengths.add(value)
     exact = sorted(values)[math.ceil(q * len(values)) - 1]
 
-    assert lengths.quantile(q) == pytest.approx(exact, rel=0.0109, abs=0.002)
+    told_q = lengths.quantile(q)
+    assert told_q is not None
+    # Half of the last digit that is told, and the sketch's own error.
+    assert abs(told_q - exact) <= 0.0005001 + 0.01084 * exact
 
 
 def held(before: list[bytes], now: list[bytes], **more: Any) -> dict[str, Verdict]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from math import isfinite
 
 from muster.model.record import Record
-from muster.model.tally import NANO, Key, Tally
+from muster.model.tally import NANO, Tally
 from muster.model.told import Facts, Told
 
 UNKNOWN = "unknown"
@@ -53,17 +53,11 @@ class _Run:
     phase, profile = "execute", UNKNOWN
     cancelled_at: datetime | None = None
     states: tuple[int, ...] = ()
-    cancels: tuple[float, ...] = ()
-    durations: tuple[float, ...] = ()
     # Agent and model by task.
     tasks: dict[str, tuple[str, str]] | None = None
 
-    def __init__(self) -> None:
-        self.counts: dict[Key, int] = {}
-
-    def count(self, kind: str, name: str = "", by: int = 1) -> None:
-        key = (kind, name)
-        self.counts[key] = self.counts.get(key, 0) + by
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
 
 
 class Summing:
@@ -135,7 +129,8 @@ class Summing:
         if run is None:
             if len(self._runs) >= MOST_OPEN:
                 self._close(next(iter(self._runs)))
-            run = self._runs[run_id] = _Run()
+            # Where all runs are asked about, nothing has to be kept until it is known whose it is.
+            run = self._runs[run_id] = _Run(self.tally if self._any_run else Tally())
         return run
 
     def _state(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
@@ -149,17 +144,17 @@ class Summing:
         if counts:
             run.states += (state,)
             if facts.duration_ms is not None and isfinite(facts.duration_ms):
-                run.durations = (facts.duration_ms,)
+                run.tally.durations.add(facts.duration_ms)
         if state:
             self._close(run_id)
 
     def _cancel(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
         run = self._run(run_id)
         if counts:
-            run.count("cancel", facts.source or UNKNOWN)
+            run.tally.count(("cancel", facts.source or UNKNOWN))
             run.cancelled_at = at
             if facts.latency_ms is not None and isfinite(facts.latency_ms):
-                run.cancels += (facts.latency_ms,)
+                run.tally.cancels.add(facts.latency_ms)
 
     def _match(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
         if counts and (self._any_run or self._decided(facts)):
@@ -187,39 +182,39 @@ class Summing:
         agent = (facts.agent or "command").partition("@")[0].partition(":")[0]
         run.tasks[facts.task or ""] = (agent, facts.model or "")
         if counts:
-            run.count("attempts")
+            run.tally.count(("attempts", ""))
 
     def _retry(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
         if counts:
-            self._run(run_id).count("retries")
+            self._run(run_id).tally.count(("retries", ""))
 
     def _dead(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
         if counts:
-            self._run(run_id).count("dead", facts.reason or UNKNOWN)
+            self._run(run_id).tally.count(("dead", facts.reason or UNKNOWN))
 
     def _cost(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
         usage = facts.outcome.usage if facts.outcome is not None else None
         if not counts or usage is None or not usage.cost_usd or not isfinite(usage.cost_usd * NANO):
             return
         run, nano = self._run(run_id), round(usage.cost_usd * NANO)
-        run.count("cost by phase", run.phase, nano)
-        run.count("cost by model", usage.model or (run.tasks or {}).get(facts.task or "", ("", ""))[1] or UNKNOWN, nano)
-        run.count("cost by profile", run.profile, nano)
+        run.tally.count(("cost by phase", run.phase), nano)
+        _, asked = (run.tasks or {}).get(facts.task or "", ("", ""))
+        run.tally.count(("cost by model", usage.model or asked or UNKNOWN), nano)
+        run.tally.count(("cost by profile", run.profile), nano)
 
     def _close(self, run_id: str) -> None:
         run = self._runs.pop(run_id)
         backend = run.backend or ",".join(sorted({agent for agent, _ in (run.tasks or {}).values()}))
-        if not (run.counts or run.states):
-            return
         if run.states and not run.channel:
             # What an entry leaves out is its default.
             run.channel = CLI
         if not (self._any_run or self.query.takes(run.channel, run.session, backend)):
             return
-        if backend not in self._known:
+        if backend not in self._known and (run.states or self._anytime):
             self._known.add(backend)
             self.backends.update(filter(None, backend.split(",")))
-        self.tally.add(run.counts, run.cancels, run.durations)
+        if run.tally is not self.tally:
+            self.tally.add(run.tally)
         if run.cancelled_at is not None and (self.last_cancel is None or run.cancelled_at > self.last_cancel):
             self.last_cancel = run.cancelled_at
         if run.states:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
 
 from muster.model.metric_snapshot import HistogramPoint, Sketch
 from muster.model.sketch import SCALE, index_of, quantile
@@ -36,6 +35,14 @@ class Lengths:
             self.min = value
         if value > self.max:
             self.max = value
+
+    def merge(self, other: Lengths) -> None:
+        """Count all that another one has."""
+        for index, count in other.buckets.items():
+            self.buckets[index] = self.buckets.get(index, 0) + count
+        self.count += other.count
+        self.zero += other.zero
+        self.min, self.max = min(self.min, other.min), max(self.max, other.max)
 
     def quantile(self, q: float) -> float | None:
         """The value that ``q`` of all values do not exceed; None when there is none."""
@@ -73,16 +80,13 @@ class Tally:
         found = ((name, count) for (one, name), count in self.counts.items() if one == kind)
         return dict(sorted(found, key=lambda item: (-item[1], item[0])))
 
-    def count(self, key: Key) -> None:
-        """Count one more."""
-        self.counts[key] = self.counts.get(key, 0) + 1
+    def count(self, key: Key, by: int = 1) -> None:
+        """Count so many more."""
+        self.counts[key] = self.counts.get(key, 0) + by
 
-    def add(self, counts: Mapping[Key, int], cancels: Iterable[float], durations: Iterable[float]) -> None:
-        """Take in what was counted of one run."""
-        own = self.counts
-        for key, count in counts.items():
-            own[key] = own.get(key, 0) + count
-        for value in cancels:
-            self.cancels.add(value)
-        for value in durations:
-            self.durations.add(value)
+    def add(self, other: Tally) -> None:
+        """Take in what another one has counted."""
+        for key, count in other.counts.items():
+            self.count(key, count)
+        self.cancels.merge(other.cancels)
+        self.durations.merge(other.durations)
