@@ -51,7 +51,7 @@ def test_what_an_agent_proves_to_have_read_and_found_counts(judged: Site) -> Non
     ran = judged.muster("review", "--json")
     strict = judged.muster("review", "--json", "--gate", "verified")
 
-    assert ran.json["verdict"] == "WARN"
+    assert (ran.json["verdict"], ran.json["profile"]) == ("WARN", "premium")
     assert [(f["title"], f["reporters"]) for f in ran.json["findings"]] == [
         (FINDING["title"], ["agent:code-correctness/judge"])
     ]

@@ -233,6 +233,23 @@ def test_a_secret_is_in_no_finding_and_a_quotation_without_it_still_counts() -> 
     assert kept[0].id == masked[0].id
 
 
+def test_an_id_gives_no_secret_away() -> None:
+    def id_with(token: str) -> str:
+        files = {"src/a.py": ["", f'TOKEN = "{token}"']}
+        finding = replace(SHELL, line=2, evidence="TOKEN")
+        return coordinate([finding], MATERIAL, files.get, Redactor())[0][0].id
+
+    assert id_with(SECRET) == id_with("ghp_" + "z9Y8" * 9)
+
+
+def test_two_alike_lines_far_apart_are_two_findings_with_ids_of_their_own() -> None:
+    alike = replace(SHELL, evidence="pass", line=8)
+
+    kept, _ = settle(alike, replace(alike, line=20))
+
+    assert len({finding.id for finding in kept}) == 2
+
+
 REPORTS = st.builds(
     Finding,
     rule=st.sampled_from([*RULES, "HUNCH"]),

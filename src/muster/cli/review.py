@@ -114,6 +114,7 @@ async def _review(
     from muster.review.review import review as review_range
     from muster.review.review import survey
     from muster.wiring.kit import open_project
+    from muster.wiring.starting import policy_for
 
     redact, clock = Redactor(secret_values(os.environ)), SystemClock()
     started = clock.monotonic()
@@ -126,6 +127,7 @@ async def _review(
         return EXIT_CODES["REFUSED"] if seen.refused else 0
     if home is not None and resolved.settings.review.agents:
         async with open_project(home) as kit, reviewers_alone(kit) as reviewers:
+            request = replace(request, profile=policy_for(kit).profile)
             done = await review_range(request, redact, reviewers)
     else:
         done = await review_range(request, redact)

@@ -67,6 +67,7 @@ class ProjectExaminer:
             include_uncommitted=False,
             manifests=tuple(entry.task for entry in state.tasks.values()),
             bar=self._bar,
+            profile=state.policy.profile if self._reviewers else "none",
             linters=self._linters,
             earlier=Earlier(round=round - 1, known=state.review_known),
             touched_since=last.commit if last is not None else "",
