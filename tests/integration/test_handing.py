@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.state import initial
 from muster.stores.memory import MemoryStore
 from muster.telemetry.handing import hand_over, resource_of
+from muster.telemetry.spans import Span
 from tests.contracts.store_support import NOW, RUN
 
 OTHER = "01kdvd1c00mcs3w8k9gemjdtme"
@@ -33,6 +34,17 @@ class Kept:
 
     def close(self) -> None:
         """Nothing is kept open."""
+
+
+class KeptSpans(Kept):
+    """An exporter that keeps spans too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[Span] = []
+
+    def export_spans(self, spans: Sequence[Span], resource: Mapping[str, str]) -> None:
+        self.spans += spans
 
 
 class Damaged(MemoryStore):
@@ -62,6 +74,16 @@ async def test_the_totals_are_those_of_all_runs_since_the_first_and_name_the_pro
     assert (snapshot.started, snapshot.taken) == (NOW, NOW)
     assert snapshot.resource == resource_of(Path("/somewhere/secret-project"))
     assert "secret-project" not in repr(snapshot)
+
+
+@pytest.mark.anyio
+async def test_what_agents_sent_is_handed_on_also_when_the_run_waits_and_will_go_on_elsewhere() -> None:
+    kept, store = KeptSpans(), await filled(MemoryStore(), [RUN])
+    sent = Span(trace="0" * 31 + "1", span="0" * 15 + "2", name="claude_code.tool", start=NOW, end=NOW)
+
+    failed = await hand_over([kept], Path("/p"), store, SystemClock(), initial(RUN), {}, [sent])
+
+    assert (failed, kept.spans) == ((), [sent]), "no span of the run itself before it has ended"
 
 
 @pytest.mark.anyio
