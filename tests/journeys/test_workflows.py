@@ -241,3 +241,29 @@ def test_a_dry_run_of_words_shows_steps_gates_and_models_and_starts_nothing(site
     assert "models: research: crew with sonnet" in ran.out
     assert "models: execute: crew with sonnet" in ran.out
     assert not (site.top / ".muster/projects").exists()
+
+
+def test_what_a_role_takes_from_its_agent_reaches_the_program_or_is_refused_before_the_start(site: Site) -> None:
+    record = f'printf "%s\\n" "$@" > {site.root}/args.txt; exit 1'
+    settings = ["[agents.told]", 'dialect = "claude"', f"command = {json.dumps(['sh', '-c', record, 'told'])}"]
+    crew(site, {}, *settings)
+    files = {
+        "agents/asker.md": "---\ntools: {deny: [web]}\nmax_turns: 9\nskills: [tidy]\n---\nAsk twice.\n",
+        "skills/tidy/SKILL.md": "---\nname: tidy\ndescription: How.\n---\nSweep.\n",
+        "workflows/ask.workflow.md": "---\nteam: asking\nsteps:\n  - {id: ask, role: asker, attempts: 1}\n---\n",
+        "teams/asking.team.md": "---\nroles: {asker: told}\n---\n",
+    }
+    site.write(files, at=site.home / ".config" / "muster")
+    asked = ("run", "-m", "Say", "--workflow", "ask", "--gates", "open")
+
+    site.muster(*asked)
+    run = site.show()["run"]
+    refused = site.muster(*asked, "--team", "default")
+
+    words = (site.root / "args.txt").read_text().splitlines()
+    assert words[words.index("--disallowedTools") + 1] == "WebFetch,WebSearch"
+    assert words[words.index("--max-turns") + 1] == "9"
+    assert "Skill tidy: How.\nSweep." in prompt(site, "ask")
+    assert refused.code == 2
+    assert "the role 'asker' has no tools for 'web', and agent 'crew' cannot do without" in refused.err
+    assert site.show()["run"] == run
