@@ -182,6 +182,54 @@ def test_everything_is_stopped_at_once_whoever_drives_it(site: Site) -> None:
     assert site.muster("stop", "--all").out == "No run is open.\n"
 
 
+def test_a_session_is_stopped_as_a_whole_and_nothing_else_is(site: Site) -> None:
+    meetings = {name: site.meeting(name) for name in ("one", "two", "other")}
+    running = {}
+    for name, meeting in meetings.items():
+        site.plan(task(name, meeting.command, changes="any"), at=f"{name}.md")
+        session = () if name == "other" else ("--session", "nightly:main")
+        running[name] = site.start("run", "--plan", f"{name}.md", "--gates", "open", "--json", *session)
+        meeting.reached()
+
+    stopped = site.muster("stop", "--session", "nightly:main", "--json")
+
+    assert (stopped.code, stopped.json["result"]) == (0, "cancelled"), stopped
+    assert sorted(name for run in stopped.json["runs"] for name in run["affects"]) == ["one", "two"]
+    assert [running[name].end().code for name in ("one", "two")] == [7, 7]
+    again = site.muster("stop", "--session", "nightly:main", "--json")
+    assert (again.code, again.json["result"], again.json["runs"]) == (1, "already-terminal", [])
+    meetings["other"].leave()
+    other = running["other"].end().json
+    assert other["status"] == "complete"
+    assert [row["run"] for row in site.muster("ls", "--session", other["run"], "--json").json["runs"]] == [other["run"]]
+    listed = site.muster("ls", "--session", "nightly:main", "--json").json["runs"]
+    assert [(row["status"], row["session"]) for row in listed] == [("cancelled", "nightly:main")] * 2
+
+
+def test_what_goes_on_for_a_run_stays_in_its_session(site: Site) -> None:
+    site.plan(task("no", "false"))
+    site.muster("run", "--plan", "plan.md", "--gates", "open", "--session", "night")
+
+    site.muster("continue", "--gates", "open")
+
+    assert [row["session"] for row in site.muster("ls", "--json").json["runs"]] == ["night", "night"]
+
+
+def test_a_session_that_cannot_be_or_that_nobody_knows_is_an_error(site: Site) -> None:
+    site.plan(task("yes", "true", changes="any"))
+    site.muster("run", "--plan", "plan.md", "--gates", "open")
+
+    for said, wanted in {
+        ("stop", "--session", "nothing"): "No run belongs to the session 'nothing'",
+        ("stop", "@last", "--session", "night"): "Give one of RUN, --session and --all",
+        ("run", "--plan", "plan.md", "--session", "two words"): "cannot be the key of a session",
+    }.items():
+        ran = site.muster(*said)
+        assert ran.code == 2, ran
+        assert wanted in ran.err
+    assert len(site.muster("ls", "--json").json["runs"]) == 1
+
+
 def test_a_stop_whose_owner_is_suspended_says_who_hangs_and_carries_it_out_once_that_is_gone(site: Site) -> None:
     meeting = site.meeting()
     site.plan(task("slow", meeting.command, changes="any"))

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--schedule", type=click.Choice(["waves", "eager"]), help="When a task may start.")
 @click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="Attempts at the same time.")
 @click.option("--budget", metavar="AMOUNT", help='What the run may use: "5 usd", "200k tokens" or both.')
+@click.option("--session", default="", metavar="KEY", help="What this run belongs to (default: only to itself).")
 @click.option("--dry-run", is_flag=True, help="Show waves, gates and models; start nothing.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
@@ -56,6 +57,7 @@ def run(
     schedule: str | None,
     max_parallel: int | None,
     budget: str | None,
+    session: str,
     dry_run: bool,
     no_input: bool,
     quiet: bool,
@@ -73,6 +75,7 @@ def run(
     import anyio
 
     from muster.cli.driving import Output
+    from muster.model.ids import session_key
     from muster.pipeline.flows import Wanted
 
     flags = {
@@ -87,6 +90,8 @@ def run(
     if asks and plan_path is not None:
         raise click.UsageError("A plan is run as it is: give either --plan, or BRIEF, -m, --workflow and --until.")
     wanted = Wanted(plan=plan_path, slug=slug, workflow=workflow or "default", team=team or "", until=until or "")
+    if session:
+        wanted = wanted.but(session=session_key(session))
     if messages or brief:
         said, source = words(brief, messages)
         wanted = wanted.but(said=said, source=source)
@@ -106,7 +111,7 @@ async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool
         return 0
     async with open_project(Path.cwd(), flags) as kit:
         plan, team = planned(kit.project, wanted, kit.clock.now(), trusted=kit.trusted, keep=True)
-        journal = await start_run(kit, plan, team)
+        journal = await start_run(kit, plan, team, wanted.session)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
 
 

@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("-a", "--all", "everything", is_flag=True, help="Not only the newest 20.")
+@click.option("--session", default="", metavar="KEY", help="Only the runs of this session.")
 @json_option
-def ls(everything: bool, as_json: bool) -> None:
+def ls(everything: bool, session: str, as_json: bool) -> None:
     """List runs, newest first."""
     import anyio
 
-    rows = anyio.run(_rows, None if everything else 20)
+    rows = anyio.run(_rows, None if everything else 20, session)
     if as_json:
         emit({"runs": rows})
+        return
+    if not rows and session:
+        click.echo(f"No run belongs to the session {session!r}.")
         return
     if not rows:
         click.echo("No runs yet. Start one with: muster run --plan plan.md")
@@ -36,19 +40,24 @@ def ls(everything: bool, as_json: bool) -> None:
     )
 
 
-async def _rows(limit: int | None) -> list[dict[str, Any]]:
+async def _rows(limit: int | None, session: str) -> list[dict[str, Any]]:
     from muster.cli.output import ago
     from muster.diagnostics.imported import imported_runs
     from muster.model.errors import NotFoundError
-    from muster.operations.runs import is_driven
+    from muster.operations.runs import is_driven, session_of
     from muster.reports.views import head_status
     from muster.wiring.kit import open_project
 
     try:
         async with open_project(Path.cwd(), read_only=True) as kit:
             heads = sorted(await kit.store.runs(), key=lambda head: head.run, reverse=True)
-            rows = []
-            for head in heads[:limit]:
+            rows: list[dict[str, Any]] = []
+            for head in heads:
+                if len(rows) == limit:
+                    break
+                belongs = await session_of(kit.store, head.run)
+                if session and belongs != session:
+                    continue
                 counts = await kit.store.counts(head.run)
                 earlier = await _done_before(kit, head.run)
                 rows.append(
@@ -62,8 +71,11 @@ async def _rows(limit: int | None) -> list[dict[str, Any]]:
                         "age": ago(head.first_at, kit.clock.now()),
                         "slug": head.slug,
                         "title": head.title,
+                        "session": belongs,
                     }
                 )
+            if session:
+                return rows
             rows += [_replayed(one, ago(one.started_at, kit.clock.now())) for one in imported_runs(kit.project)]
             return rows
     except NotFoundError as error:
@@ -84,6 +96,7 @@ def _replayed(one: Imported, age: str) -> dict[str, Any]:
         "age": age,
         "slug": one.slug,
         "title": one.title,
+        "session": "",
     }
 
 

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("target", default="@last", metavar="[RUN[/TASK]]")
+@click.argument("target", required=False, metavar="[RUN[/TASK]]")
 @click.option("--all", "every", is_flag=True, help="Stop all runs of this project.")
+@click.option("--session", default="", metavar="KEY", help="Stop all runs of this session.")
 @click.option("--now", is_flag=True, help="No grace: kill at once.")
 @click.option("--wait/--no-wait", default=True, help="Wait until nothing of it is left.")
 @json_option
 @click.pass_context
-def stop(ctx: click.Context, target: str, every: bool, now: bool, wait: bool, as_json: bool) -> None:
+def stop(
+    ctx: click.Context, target: str | None, every: bool, session: str, now: bool, wait: bool, as_json: bool
+) -> None:
     """Stop RUN, by default the newest, or only TASK of it. Work that was not merged is saved: muster salvage ls.
 
     What will be affected is said at once, before anything is waited for. The
@@ -30,7 +33,12 @@ def stop(ctx: click.Context, target: str, every: bool, now: bool, wait: bool, as
     """
     import anyio
 
-    result = anyio.run(_stop_all if every else _stop, target, now, wait, as_json)
+    if bool(target) + every + bool(session) > 1:
+        raise click.UsageError("Give one of RUN, --session and --all.")
+    if every or session:
+        result = anyio.run(_stop_all, session, now, wait, as_json)
+    else:
+        result = anyio.run(_stop, target or "@last", now, wait, as_json)
     if as_json:
         emit(result)
     else:
@@ -70,7 +78,7 @@ async def _stop(target: str, now: bool, wait: bool, quiet: bool) -> dict[str, An
         return _result(state.run, task, stopped)
 
 
-async def _stop_all(_: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
+async def _stop_all(session: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
     from muster.operations.stopping import stop_all
     from muster.wiring.kit import open_project
 
@@ -79,9 +87,10 @@ async def _stop_all(_: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any
             click.echo(f"stopping {run}")
 
     async with open_project(Path.cwd()) as kit:
-        stopped = await stop_all(kit, now=now, wait=wait, told=told)
+        stopped = await stop_all(kit, session=session, now=now, wait=wait, told=told)
     runs = [_result(run, "", one) for run, one in stopped.items()]
-    results = {one.result for one in stopped.values()} or {"cancelled"}
+    # A session that is named has runs; that none of them is open is not what its stop was for.
+    results = {one.result for one in stopped.values()} or {"already-terminal" if session else "cancelled"}
     worst = next(word for word in ("partial", "accepted", "cancelled", "already-terminal") if word in results)
     return {"result": worst, "runs": runs}
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from random import Random
+
+from muster.model.errors import InputError
 
 # Crockford's base 32 in lower case: https://github.com/ulid/spec
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _RANDOM_BITS = 80
+# Room for the name of a channel, of a thread in it and of a project.
+_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@#+-]{0,127}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,3 +53,20 @@ def attempt_folder(task: str, number: int) -> str:
     'T1.2'
     """
     return f"{task}.{number}"
+
+
+def session_key(text: str) -> str:
+    """The key of a session, as a person gave it.
+
+    >>> session_key("nightly:2026-01-01")
+    'nightly:2026-01-01'
+
+    Raises:
+        InputError: it is none.
+    """
+    if not _SESSION.fullmatch(text):
+        raise InputError(
+            f"{text!r} cannot be the key of a session.",
+            hint="It begins with a letter or digit; up to 128 letters, digits and . _ : / @ # + - are allowed.",
+        )
+    return text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from muster.engine.journal import load
 from muster.engine.ownership import absorb
-from muster.model.errors import BusyError, InputError, RefusedError
-from muster.model.events import CommandRefused, DeadLetterAdded, PlanAccepted
+from muster.model.errors import BusyError, InputError, JournalError, RefusedError
+from muster.model.events import CommandRefused, DeadLetterAdded, PlanAccepted, RunStateChanged
 from muster.model.evolve import fold
 from muster.model.messages import Message
 from muster.model.recovery import is_interrupted
@@ -40,6 +41,15 @@ async def find_run(store: Store, wanted: str) -> str:
         return found[0]
     problem = "is the beginning of several runs" if found else "names no run"
     raise InputError(f"{wanted!r} {problem}.", hint="muster ls lists them; @last is the newest.")
+
+
+async def session_of(store: Store, run: str) -> str:
+    """The session that a run belongs to; of an older release, or one that cannot be read, that of its own name."""
+    with suppress(JournalError):
+        for first in await store.read(run, limit=1):
+            if isinstance(first.event, RunStateChanged) and first.event.session_id:
+                return first.event.session_id
+    return run
 
 
 async def is_driven(kit: Kit, run: str) -> bool:

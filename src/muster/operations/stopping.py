@@ -11,7 +11,7 @@ from muster.model.errors import MusterError, NotFoundError
 from muster.model.evolve import fold
 from muster.model.record import Record
 from muster.model.state import ENDED, RunState
-from muster.operations.runs import deliver, is_driven
+from muster.operations.runs import deliver, is_driven, session_of
 from muster.process import list_marked, sweep_marker
 from muster.wiring.driving import drive
 from muster.wiring.kit import Kit, message
@@ -73,8 +73,16 @@ async def stop_run(
     return Stopped(result="partial" if survivors else "cancelled", affects=affects, left=survivors)
 
 
-async def stop_all(kit: Kit, *, now: bool, wait: bool, told: Callable[[str], None]) -> dict[str, Stopped]:
-    """Stop every run of the project that has not ended; one that cannot be stopped does not keep the others."""
+async def stop_all(
+    kit: Kit, *, session: str = "", now: bool, wait: bool, told: Callable[[str], None]
+) -> dict[str, Stopped]:
+    """Stop every run of the project, or of a session, that has not ended.
+
+    One that cannot be stopped does not keep the others.
+
+    Raises:
+        NotFoundError: no run belongs to the session.
+    """
     found: dict[str, Stopped] = {}
 
     async def stop(run: str, wait: bool) -> None:
@@ -84,7 +92,12 @@ async def stop_all(kit: Kit, *, now: bool, wait: bool, told: Callable[[str], Non
         except MusterError as error:
             found[run] = Stopped(result="partial", left=(error.message,))
 
-    open_runs = [head.run for head in await kit.store.runs() if head.state not in ENDED]
+    heads = await kit.store.runs()
+    if session:
+        heads = tuple([head for head in heads if await session_of(kit.store, head.run) == session])
+        if not heads:
+            raise NotFoundError(f"No run belongs to the session {session!r}.", hint="muster ls --json names sessions.")
+    open_runs = [head.run for head in heads if head.state not in ENDED]
     driven = [run for run in open_runs if await is_driven(kit, run)]
     async with anyio.create_task_group() as group:
         for run in driven:

@@ -28,6 +28,7 @@ class Wanted(Record, frozen=True):
     workflow: str = ""
     team: str = ""
     until: str = ""
+    session: str = ""
     said: bytes | None = None
     source: str = ""
     from_brief: bool = False

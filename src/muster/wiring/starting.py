@@ -29,8 +29,10 @@ from muster.workspaces.repository import Repository
 CREW = ("team", "phase_agents", "roles", "known_commands", "max_wave_tasks", "max_run_tasks")
 
 
-async def start_run(kit: Kit, plan: Plan, team: str = "") -> Journal:
+async def start_run(kit: Kit, plan: Plan, team: str = "", session: str = "") -> Journal:
     """Accept a plan, or what a workflow makes of a brief, as a new run that this process owns.
+
+    Runs of one ``session`` belong together; without one, the run begins a session of its own name.
 
     Raises:
         RefusedError: the repository's own configuration would run commands and is not trusted.
@@ -51,7 +53,7 @@ async def start_run(kit: Kit, plan: Plan, team: str = "") -> Journal:
     await find_agents(tasks, able)
     policy = await _with_history(kit, _for_agents(kit, policy, tasks, able))
     accepted = accept(plan, policy, snapshot, start_tree, kit.folder(run))
-    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks)
+    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks, session=session)
 
 
 async def restart_run(kit: Kit, old: RunState) -> Journal:
