@@ -8,7 +8,7 @@ import pytest
 
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.attempts import Cause
+from muster.model.attempts import Cause, Failure
 from muster.model.decide import MAX_INTERRUPTIONS, decide
 from muster.model.gates import Autonomy, Stage
 from muster.model.messages import Message, respond
@@ -161,6 +161,18 @@ def test_a_given_up_task_cannot_come_back_where_that_would_undo_what_went_on_wit
         assert isinstance(answer, ev.CommandRefused)
         assert why in answer.reason
     assert isinstance(asked_again(lenient, "b"), ev.CommandRefused)
+
+
+def test_a_task_cannot_come_back_behind_one_that_is_about_to_be_skipped() -> None:
+    tasks = (task("a", on_failure=OnFailure.SKIP_DEPENDENTS), task("b", "a"), task("d"))
+    run = after(run_of(*tasks, task("c", "b", on_failure=OnFailure.CONTINUE)), "stop c", "a ends auth")
+
+    failure = Failure(cause=Cause.AUTH, message="401")
+    run = write(run, [ev.TaskFailed(task="a", failure=failure)])
+    answer = asked_again(run, "c")
+
+    assert isinstance(answer, ev.CommandRefused)
+    assert "it needs b, which is not done" in answer.reason
 
 
 # Stopping one task

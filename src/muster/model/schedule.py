@@ -134,7 +134,10 @@ def why_not_reopen(state: RunState, name: str) -> str:
     if any(state.tasks[follower].station not in gone_on for follower in state.dependents.get(name, ())):
         return "tasks that need it have gone on without it"
     needs = [state.tasks[need] for need in state.tasks[name].task.needs if need in state.tasks]
-    lost = [need.task.id for need in needs if need.status.closed and not _satisfied(need)]
+    # What is doomed is as good as skipped, although nobody has written it down yet.
+    lost = [
+        need.task.id for need in needs if need.task.id in state.doomed or (need.status.closed and not _satisfied(need))
+    ]
     return f"it needs {lost[0]}, which is not done" if lost else ""
 
 
