@@ -89,8 +89,8 @@ _ROLES = (
         name="verifier",
         description="Checks that the work does what was asked.",
         writes=False,
-        prompt="Check by running it that the work does what was asked. Report each criterion as held or broken with "
-        "the command and its output. Change nothing.",
+        prompt="Check that the work does what was asked: run it where your tools allow that, otherwise read it. Report "
+        "each criterion as held or broken with the command and its output, or with the place. Change nothing.",
     ),
     Role(
         name="writer",
