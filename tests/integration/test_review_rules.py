@@ -8,7 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
+from muster.config.policy import on_terms
+from muster.config.settings import ReviewSettings
 from muster.model.brief import Brief, Criterion
+from muster.model.errors import InputError
 from muster.model.findings import Finding, Severity
 from muster.model.plan import Task
 from muster.review.review import ReviewRequest, review
@@ -109,6 +112,27 @@ async def test_a_branch_cannot_change_how_it_is_judged(tmp_path: Path) -> None:
 
     rules = {(found.rule, found.severity.value) for found in report.findings if found.path == "src/a.py"}
     assert rules == {("SECURITY_INJECTION", "BLOCKER"), ("MISSING_ERROR_HANDLING", "MINOR")}
+
+
+async def test_the_operators_terms_choose_the_rules_and_what_is_passed_over(tmp_path: Path) -> None:
+    project = GitProject.create(tmp_path, MANIFESTS | {"src/a.py": "x = 1\n"})
+    since = project.head()
+    project.commit("Work", {"src/a.py": "def broken(:\n", "gen/b.py": "def broken(:\n", "yarn.lock": "x\n"})
+    request = ReviewRequest(repo=project.top, since=since)
+
+    full = await review(on_terms(request, ReviewSettings(skip=("gen/**", "!*.lock"), deep=("src/**",))))
+    seed = await review(on_terms(request, ReviewSettings(catalogue="seed")))
+
+    assert {row.path: row.treatment.value for row in full.coverage} == {
+        "src/a.py": "deep-review",
+        "gen/b.py": "skip",
+        "yarn.lock": "summary-only",
+    }
+    assert [(found.rule, found.path) for found in full.findings] == [("BROKEN_SYNTAX", "src/a.py")]
+    assert seed.findings == ()
+    assert any("BROKEN_SYNTAX" in note for note in seed.notes), "what was not looked for is said"
+    with pytest.raises(InputError, match=r"review\.skip"):
+        await review(on_terms(request, ReviewSettings(skip=("!",))))
 
 
 async def test_without_ruff_the_report_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,6 +71,25 @@ def test_a_dry_run_shows_scope_and_triage_and_writes_nothing(site: Site) -> None
     assert "nothing was written" in told.out
 
 
+def test_a_branch_cannot_take_its_own_files_out_of_the_review(site: Site) -> None:
+    site.commit("Agreed", {"muster.toml": '[review]\nskip = ["gen/**"]\n'})
+    site.muster("trust")
+    site.commit("Work", {"gen/a.py": CALM, "auth/a.py": CALM})
+    agreed = site.muster("review", "--mode", "dry-run", "--json").json
+    site.commit("Hide", {"muster.toml": '[review]\nskip = ["gen/**", "auth/**"]\n'})
+    hiding = site.muster("review", "--mode", "dry-run", "--since", "HEAD~2", "--json").json
+
+    assert {row["path"]: row["treatment"] for row in agreed["covered"]} == {
+        "auth/a.py": "deep-review",
+        "gen/a.py": "skip",
+    }
+    assert {row["path"]: row["treatment"] for row in hiding["covered"]} == {
+        "auth/a.py": "deep-review",
+        "gen/a.py": "summary-only",
+        "muster.toml": "deep-review",
+    }
+
+
 def test_a_project_keeps_its_review_and_checks_and_mends_it(site: Site) -> None:
     place = site.top / ".muster/projects/calm/review.md"
     site.write({".muster/projects/calm/brief.md": BRIEF})

@@ -105,6 +105,7 @@ async def _review(
 
     from muster.cli.project import read_settings
     from muster.clock import SystemClock
+    from muster.config.policy import on_terms
     from muster.model.findings import Bar
     from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
@@ -120,7 +121,7 @@ async def _review(
     started = clock.monotonic()
     home, resolved = read_settings()
     request, project = request_for(Path.cwd(), home, path=path, slug=slug, since=since)
-    request = replace(request, mode=mode, bar=Bar(gate), linters=resolved.settings.review.commands)
+    request = replace(on_terms(request, resolved.settings.review), mode=mode, bar=Bar(gate))
     if mode == "dry-run":
         scope, seen = await survey(request)
         _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")

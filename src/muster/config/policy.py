@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import time
+from typing import TYPE_CHECKING
 
 from muster.config.profiles import load_models
-from muster.config.settings import AgentSettings, AgentsSettings, BudgetSettings, NotifySettings, Settings
+from muster.config.settings import (
+    AgentSettings,
+    AgentsSettings,
+    BudgetSettings,
+    NotifySettings,
+    ReviewSettings,
+    Settings,
+)
 from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.errors import InputError
 from muster.model.findings import CONFORMANCE, CORRECTNESS
@@ -19,6 +27,9 @@ from muster.model.roles import ROLES
 from muster.model.state import replace
 from muster.model.tiers import resolve_model
 from muster.ports import ReviewSeat
+
+if TYPE_CHECKING:
+    from muster.review.review import ReviewRequest
 
 
 def budgets(settings: BudgetSettings) -> tuple[Limit, ...]:
@@ -123,6 +134,18 @@ def _seats(policy: RunPolicy, tasks: Iterable[Task]) -> Iterator[tuple[str, str]
         if task.produces == "plan":
             for role in (*ROLES, *policy.roles):
                 yield from ((agent, "execute") for agent in agents_for(policy, role, "execute"))
+
+
+def on_terms(request: ReviewRequest, settings: ReviewSettings) -> ReviewRequest:
+    """A review on the operator's terms, which a branch has no say in."""
+    return replace(
+        request,
+        bar=settings.gate,
+        linters=settings.commands,
+        extensions=settings.catalogue == "full",
+        skip=settings.skip,
+        deep=settings.deep,
+    )
 
 
 def review_seats(settings: Settings, policy: RunPolicy) -> tuple[ReviewSeat, ...]:

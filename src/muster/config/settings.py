@@ -235,6 +235,18 @@ class ReviewSettings(StrictRecord, frozen=True):
         ),
     ] = ()
     gate: Annotated[Bar, Meta(description="What a finding that only agents reported needs before it counts.")] = Bar.ANY
+    catalogue: Annotated[
+        Literal["full", "seed"],
+        Meta(description="All rules, or without those that are this program's own additions.", extra=TRUSTED),
+    ] = "full"
+    skip: Annotated[
+        tuple[str, ...],
+        Meta(description="More files to pass over, by patterns as in .gitignore; !pattern looks again.", extra=TRUSTED),
+    ] = ()
+    deep: Annotated[
+        tuple[str, ...],
+        Meta(description="More files to look at closely, by patterns as in .gitignore.", extra=TRUSTED),
+    ] = ()
 
 
 class AgentSettings(StrictRecord, frozen=True):

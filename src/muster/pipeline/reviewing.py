@@ -11,7 +11,7 @@ import msgspec
 
 from muster.model.errors import InputError, NotFoundError
 from muster.model.events import ReviewFinished
-from muster.model.findings import Bar, Review
+from muster.model.findings import Review
 from muster.model.plan import Plan
 from muster.model.progress import Progress
 from muster.model.slugs import is_slug
@@ -37,38 +37,34 @@ REVIEW = "review.md"
 
 
 class ProjectExaminer:
-    """Reviews what a run has integrated and leaves the verdict as the project's review.md."""
+    """Reviews what a run has integrated, on given terms, and leaves the verdict as the project's review.md."""
 
     def __init__(
         self,
         project: Path,
         clock: Clock,
-        bar: Bar,
+        terms: ReviewRequest,
         redact: Callable[[str], str],
-        linters: tuple[str, ...] = (),
         reviewers: Sequence[Reviewer] = (),
     ) -> None:
         self._project = project
         self._clock = clock
-        self._bar = bar
+        self._terms = terms
         self._redact = redact
-        self._linters = linters
         self._reviewers = tuple(reviewers)
 
     async def examine(self, state: RunState, base: str, commit: str, round: int) -> ReviewFinished:
         """Review ``commit`` against ``base``, with the project's brief and the run's own tasks."""
         started = self._clock.monotonic()
         slug, last = state.accepted.slug, state.reviewed
-        request = ReviewRequest(
-            repo=self._project,
+        request = msgspec.structs.replace(
+            self._terms,
             slug=slug,
             since=base,
             until=commit,
             include_uncommitted=False,
             manifests=tuple(entry.task for entry in state.tasks.values()),
-            bar=self._bar,
             profile=state.policy.profile if self._reviewers else "none",
-            linters=self._linters,
             earlier=Earlier(round=round - 1, known=state.review_known),
             touched_since=last.commit if last is not None else "",
         )

@@ -22,6 +22,9 @@ class Limits(Record, frozen=True):
     reviewer: str = ""
 
 
+# What this program looks for beyond what every review does; `review.catalogue = "seed"` leaves it out.
+EXTENSIONS = frozenset({"BROKEN_SYNTAX", "NEW_DEPENDENCY", "TEST_WEAKENED", "REVIEWER_INPUT_CHANGED"})
+
 CATALOGUE = {
     "UNIMPLEMENTED_CRITERION": Limits(
         what="a success criterion of the brief is not met by the change",
@@ -79,3 +82,8 @@ CATALOGUE = {
         what="the change touches what tells reviewers and agents what to do", highest=_MINOR, whole_range=True
     ),
 }
+
+
+def rules_of(*, extensions: bool) -> dict[str, Limits]:
+    """The rules of a review."""
+    return {name: limits for name, limits in CATALOGUE.items() if extensions or name not in EXTENSIONS}

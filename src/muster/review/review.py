@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from muster.model.record import Record
 from muster.model.redaction import Redactor
 from muster.model.state import replace
 from muster.ports import Reviewer, ReviewerReport, ReviewPacket
+from muster.review.catalogue import EXTENSIONS, rules_of
 from muster.review.coordinator import Earlier, Lines, Material, coordinate, uncovered, verdict_of
 from muster.review.packets import packet_of
 from muster.review.plain import sealed
@@ -39,6 +40,9 @@ class ReviewRequest(Record, frozen=True):
 
     ``verify`` says that the brief's commands may run: a person named the brief, or trusts the project.
 
+    ``extensions`` off leaves the rules to the seed of the catalogue. ``skip`` and
+    ``deep`` are an operator's patterns for the triage.
+
     ``touched_since`` is the commit that the last round of ``earlier`` was about.
     """
 
@@ -54,6 +58,9 @@ class ReviewRequest(Record, frozen=True):
     manifests: tuple[Task, ...] = ()
     verify: bool = False
     linters: tuple[str, ...] = ()
+    extensions: bool = True
+    skip: tuple[str, ...] = ()
+    deep: tuple[str, ...] = ()
     mode: str = "default"
     bar: Bar = Bar.ANY
     profile: str = "none"
@@ -75,7 +82,7 @@ async def survey(request: ReviewRequest) -> tuple[Scope, Triage]:
         brief_mtime=request.brief_mtime,
         include_uncommitted=request.include_uncommitted,
     )
-    return scope, triage(scope)
+    return scope, triage(scope, skip=request.skip, deep=request.deep)
 
 
 async def review(
@@ -122,6 +129,7 @@ async def review(
             request.manifests,
             check=trial.check if request.verify else None,
             lint=trial.lint if request.linters else None,
+            extensions=request.extensions,
         )
     told = [heard[number] for number in sorted(heard)]
     said = (found for one in told for found in one.findings)
@@ -130,6 +138,7 @@ async def review(
         _material(request, scope),
         lines_of(scope),
         redact,
+        rules=rules_of(extensions=request.extensions),
         bar=request.bar,
         earlier=replace(request.earlier, refuted=refuted, touched=touched),
         reasonable=request.mode != "quick",
@@ -142,7 +151,7 @@ async def review(
         dropped=dropped,
         needs_agent=report.needs_agent,
         reviewers=runs,
-        notes=(*blank.notes, *report.notes, *_without_brief(request), *_one_vendor(reviewers)),
+        notes=(*blank.notes, *report.notes, *_left_out(request), *_one_vendor(reviewers)),
     )
     return sealed(done, redact)
 
@@ -199,8 +208,9 @@ def _one_vendor(reviewers: Sequence[Reviewer]) -> tuple[str, ...]:
     return (f"Both agent reviewers are {vendors.pop()}: two vendors do not share their blind spots.",)
 
 
-def _without_brief(request: ReviewRequest) -> tuple[str, ...]:
-    if request.brief is not None and request.mode != "quick":
-        return ()
-    why = "a quick review looks at code only" if request.brief is not None else "there is no brief"
-    return (f"Conformance with a brief was not looked at: {why}.",)
+def _left_out(request: ReviewRequest) -> Iterator[str]:
+    if request.brief is None or request.mode == "quick":
+        why = "a quick review looks at code only" if request.brief is not None else "there is no brief"
+        yield f"Conformance with a brief was not looked at: {why}."
+    if not request.extensions:
+        yield f"The catalogue is the seed, so nobody looked for {', '.join(sorted(EXTENSIONS))}."

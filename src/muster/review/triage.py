@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from pathspec import GitIgnoreSpec
 
+from muster.model.errors import InputError
 from muster.model.findings import Change, Covered, Treatment
 from muster.model.record import Record
 from muster.review.scope import MAX_DIFF_BYTES, MAX_FILES, Scope
@@ -90,7 +91,10 @@ def _is_generated(scope: Scope, change: Change) -> bool:
 
 @lru_cache(maxsize=16)
 def _spec(patterns: tuple[str, ...]) -> GitIgnoreSpec:
-    return GitIgnoreSpec.from_lines(patterns)
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise InputError(f"review.skip or review.deep: {error}.", hint="patterns as in .gitignore") from error
 
 
 def _match(spec: GitIgnoreSpec, path: str) -> str:

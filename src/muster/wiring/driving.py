@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from muster.config.policy import notification_rules, review_seats
+from muster.config.policy import notification_rules, on_terms, review_seats
 from muster.engine.actor import Actor
 from muster.engine.herald import Herald
 from muster.engine.journal import Journal
@@ -22,6 +22,7 @@ from muster.pipeline.artefacts import write_progress, write_text
 from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
 from muster.ports import Approver, Listener
 from muster.reports.markdown import report
+from muster.review.review import ReviewRequest
 from muster.telemetry.handing import hand_over, resource_of
 from muster.telemetry.notices import NOTICES, notice_sinks
 from muster.telemetry.session import TelemetrySession
@@ -61,8 +62,8 @@ async def _drive(
     executor = executor_of(kit, able, receiver)
     reviewers = agent_reviewers(review_seats(settings, policy), able, executor, workspace, kit.folder(run))
     parts = (journal, kit.store, workspace, executor, kit.clock)
-    redact, gate = Redactor(secret_values(os.environ)), settings.review.gate
-    examiner = ProjectExaminer(kit.project, kit.clock, gate, redact, settings.review.commands, reviewers)
+    redact, terms = Redactor(secret_values(os.environ)), on_terms(ReviewRequest(repo=kit.project), settings.review)
+    examiner = ProjectExaminer(kit.project, kit.clock, terms, redact, reviewers)
     actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner, listeners=listeners)
     notify = settings.notify
     sinks = notice_sinks(

@@ -11,6 +11,7 @@ from muster.model.plan import Task
 from muster.model.record import Record
 from muster.model.state import replace
 from muster.review.both import both
+from muster.review.catalogue import EXTENSIONS
 from muster.review.objects import Objects
 from muster.review.rules import creep, dependencies, guards, placeholders, scripts, secrets, sinks, syntax, text
 from muster.review.rules import tests as test_rules
@@ -29,7 +30,6 @@ Lint = Callable[[str], Awaitable[Sequence[bytes]]]
 # The rules that need one state of one file; what a table holds is looked at on both sides and compared.
 CHEAP: tuple[Rule, ...] = (*text.RULES, *secrets.RULES)
 FULL: tuple[Rule, ...] = (*CHEAP, *placeholders.RULES, *sinks.RULES, *scripts.RULES, *syntax.RULES)
-EXTENSIONS = frozenset({"BROKEN_SYNTAX", "NEW_DEPENDENCY", "TEST_WEAKENED", "REVIEWER_INPUT_CHANGED"})
 _FEW = 4
 _SYMLINK, _GITLINK = "120000", "160000"
 
