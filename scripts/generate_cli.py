@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from muster.cli.root import COMMANDS, cli
+from muster.cli.root import SECTIONS, cli
 
 TARGET = Path(__file__).parent.parent / "docs" / "reference" / "cli.md"
 HEAD = """# Commands
@@ -77,7 +77,11 @@ def render() -> str:
     """The page."""
     codes = "".join(f"| {code} | {words} |\n" for code, words in exit_codes())
     context = click.Context(cli, info_name="muster")
-    overview = "".join(f"| [`{name}`](#muster-{name}) | {_cell(words)} |\n" for name, (_, words) in COMMANDS.items())
+    overview = "".join(
+        f"| **{title}** | |\n"
+        + "".join(f"| [`{name}`](#muster-{name}) | {_cell(words)} |\n" for name, (_, words) in commands.items())
+        for title, commands in SECTIONS.items()
+    )
     pages = "".join(section(command, inner) for command, inner in commands(cli, context))
     return f"{HEAD}{codes}\n| command | |\n|---|---|\n{overview}{pages}"
 

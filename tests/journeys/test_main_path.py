@@ -45,10 +45,11 @@ def test_a_plan_becomes_merged_work_after_a_person_said_yes(site: Site) -> None:
     started = site.muster("run", "--plan", "plan.md")
 
     assert started.code == 3
-    waits, then = started.out.splitlines()[-2:]
+    waits, then, otherwise = started.out.splitlines()[-3:]
     gate = site.muster("inbox", "--json").json["gates"][0]
     assert waits.split(maxsplit=1) == ["waits:", "Merge 3 of 3 tasks into main?"]
     assert f"muster approve {gate['id']}" in then
+    assert f"muster deny {gate['id']}" in otherwise
     assert (gate["boundary"], gate["subject"], gate["run"]) == ("main-merge", "main", gate["id"].partition(".")[0])
     assert gate["id"] in site.muster("inbox").out
     assert site.head() == base
@@ -104,7 +105,14 @@ def test_what_a_run_did_can_be_looked_at_in_words_and_in_json_and_taken_back(sit
     assert {entry["type"] for entry in only} == {"task.merged"}
     assert site.muster("log", run, "one").out == "said\n"
     assert site.muster("log", run, "one", "--stderr").out == "warned\n"
-    assert "two  attempt 1" in site.muster("log").out
+    assert re.search(r"two +1 +0 +0\b", site.muster("log").out)
+    assert [(one["task"], one["stdout_bytes"]) for one in site.muster("log", "--json").json["logs"]] == [
+        ("one", 5),
+        ("two", 0),
+    ]
+    assert site.muster("log", "one").out == "said\n"
+    assert site.muster("diff", "one").out == site.muster("diff", run, "one").out != site.muster("diff").out
+    assert "'three' names no run" in site.muster("log", "three").err
     assert "+++ b/one.txt" in site.muster("diff").out
     assert "one.txt" not in site.muster("diff", run, "two", "--stat").out
     assert "`test -s one.txt` exit 0" in site.muster("report").out

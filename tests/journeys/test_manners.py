@@ -33,6 +33,20 @@ def test_every_json_object_says_the_version_of_its_schema(site: Site) -> None:
         assert site.muster(*args, "--json").json["schema"] == 1, args
 
 
+def test_a_terminal_gets_what_is_long_in_short_and_a_pipe_gets_all(site: Site) -> None:
+    site.plan(adds("one"))
+    run = site.muster("run", "--plan", "plan.md", "--gates", "open", "--json").json["run"]
+
+    events, report = site.terminal("events", env={"COLUMNS": "80"}), site.terminal("diagnose")
+
+    assert (events.end(), report.end()) == (0, 0)
+    assert {len(line) > 80 for line in events.screen.splitlines()} == {False}
+    assert any(len(line) > 80 for line in site.muster("events").out.splitlines())
+    assert report.screen.startswith(f"run      {run}  complete")
+    assert "muster diagnose @last --out" in report.screen
+    assert site.muster("diagnose").json["run"] == run
+
+
 def test_a_terminal_without_colour_gets_none(site: Site) -> None:
     site.plan(task("bad", "exit 3", changes="any"))
     terminal = site.terminal("run", "--plan", "plan.md", "--gates", "open", env={"NO_COLOR": "1"})

@@ -30,6 +30,10 @@ def test_a_run_can_be_looked_at_by_name_as_a_table_as_json_and_for_prometheus(si
     assert shown(site, "crew.task.count") == {"crew.task.count done": 3, "crew.task.count failed": 1}
     assert shown(site, "crew.task.count", "--run", "@last") == {"crew.task.count done": 1}
     assert re.search(r"crew\.task\.count +status=failed +1\b", site.muster("metrics", "crew.task.*").out)
+    short = site.muster("metrics").out
+    assert "status=failed" in short
+    assert "status=skipped" not in short
+    assert "status=skipped" in site.muster("metrics", "crew.*").out
     families = {f.name: f for f in text_string_to_metric_families(site.muster("metrics", "--format", "prom").out)}
     assert {s.labels["status"]: s.value for s in families["crew_task_count"].samples} == {
         "done": 3,

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import re
+
+from muster.cli.root import COMMANDS, SECTIONS
 from tests.journeys.site import Site, adds, task
 
 
 def test_muster_alone_prints_its_help_as_it_is(site: Site) -> None:
-    alone, group = site.muster(), site.muster("salvage")
+    alone, group = site.muster(), site.muster("bundle")
 
     assert (alone.code, group.code) == (2, 2)
     assert alone.err.startswith("Usage: muster")
-    assert group.err.startswith("Usage: muster salvage")
+    assert group.err.startswith("Usage: muster bundle")
+
+
+def test_the_overview_has_every_command_once_in_sections_that_fit_a_terminal(site: Site) -> None:
+    said = site.muster("--help", env={"COLUMNS": "80"}).out
+
+    listed = re.findall(r"^  (\w+)  +[A-Z]", said.partition("Begin:")[2], re.MULTILINE)
+    assert sorted(listed) == sorted(COMMANDS)
+    assert [line for line in said.splitlines() if len(line) > 80] == []
+    assert all(f"\n{title}:\n" in said for title in SECTIONS)
+
+
+def test_a_group_alone_lists_and_ls_and_list_are_the_same(site: Site) -> None:
+    (site.top / "muster.toml").touch()
+    for group in ("dead", "profile", "baseline", "workflows"):
+        alone, ls, long = (site.muster(group, *more, "--json") for more in ((), ("ls",), ("list",)))
+
+        assert "usage" not in alone.out
+        assert alone.json == ls.json == long.json
+    assert "No such command 'nope'" in site.muster("dead", "nope").err
+
+
+def test_show_says_what_to_type_next(site: Site) -> None:
+    site.plan(adds("one"))
+    site.muster("run", "--plan", "plan.md")
+
+    run = site.show()["run"]
+    assert f"  muster approve {run}.1\n  muster deny {run}.1 -m WHY\n" in site.muster("show").out
+    site.muster("approve")
+    assert site.muster("show").out.endswith(f"next    muster continue {run}\n")
+    site.muster("continue")
+    assert site.muster("show").out.endswith(f"muster undo {run}\n")
+    site.muster("undo")
+    assert "next" not in site.muster("show").out
 
 
 def test_a_forecast_needs_no_run_before_it_and_leaves_nothing(site: Site) -> None:

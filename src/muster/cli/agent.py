@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, style
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from muster.testing.conformance import Check
 
 
-@click.group()
+@click.group(cls=Listing)
 def agent() -> None:
     """Look at the coding agents that tasks can name."""
 
@@ -33,12 +34,15 @@ def ls(as_json: bool) -> None:
     from muster.cli.output import table
 
     table(
-        ["AGENT", "FOUND", "VERSION", "LOGIN", "CAN", "HINT"],
+        ["AGENT", "FOUND", "VERSION", "LOGIN", "CAN"],
         [
-            (r["name"], "yes" if r["found"] else "no", r["version"], r["auth"], ", ".join(r["capabilities"]), r["hint"])
+            (r["name"], "yes" if r["found"] else "no", r["version"], r["auth"], ", ".join(r["capabilities"]))
             for r in rows
         ],
     )
+    for row in rows:
+        if row["hint"]:
+            click.echo(f"{row['name']}: {row['hint']}")
 
 
 @agent.command("test")

@@ -7,12 +7,13 @@ from typing import BinaryIO
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
 
 DAMAGED = 9
 
 
-@click.group()
+@click.group(cls=Listing)
 def audit() -> None:
     """Prove the journal by its hash chain, export it, follow it; all without secrets."""
 

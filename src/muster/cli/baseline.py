@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
 from muster.cli.summary import read, source_options
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 DRIFTED = 9
 
 
-@click.group()
+@click.group(cls=Listing)
 def baseline() -> None:
     """Save how runs go, to hold later runs against it with muster drift."""
 

@@ -40,6 +40,7 @@ def export(run: str, out: Path | None, as_json: bool) -> None:
     click.echo(f"{place}: {len(manifest['members'])} files, {manifest['entries']} entries of run {manifest['run']}")
     for name, why in manifest["left_out"].items():
         click.echo(f"  without {name}: {why}")
+    click.echo(f"next:   muster bundle open {place}")
 
 
 async def _export(wanted: str, out: Path | None) -> tuple[dict[str, Any], Path]:

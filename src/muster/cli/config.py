@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
 
 
-@click.group()
+@click.group(cls=Listing)
 def config() -> None:
     """Show every setting and where it comes from."""
 
@@ -37,4 +38,4 @@ def show(keys: tuple[str, ...], as_json: bool) -> None:
         return
     rows = [(key, text(resolved.values[key]), resolved.sources[key].label) for key in chosen]
     rows += [(found.key, "(not taken)", f"{found.label}, needs: muster trust") for found in ignored]
-    table(("setting", "value", "source"), rows)
+    table(("SETTING", "VALUE", "SOURCE"), rows)

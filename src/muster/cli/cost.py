@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def cost(run: str | None, by: str, since: str | None, as_json: bool) -> None:
     )
 
 
-@click.group()
+@click.group(cls=Listing)
 def cache() -> None:
     """Look at what caches of prompts gave."""
 

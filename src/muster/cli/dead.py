@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
 
 _LETTER = "LETTER is RUN/TASK as `muster dead ls` prints it, or a TASK that only one open letter has."
 
 
-@click.group()
+@click.group(cls=Listing)
 def dead() -> None:
     """List, show, requeue and drop dead letters: tasks that were given up."""
 
@@ -55,7 +56,7 @@ def show(letter: str, as_json: bool) -> None:
         click.echo(f"  attempt {attempt['attempt']}: {attempt['cause'] or attempt['ending']}: {error}")
     if row["salvage"]:
         click.echo(f"  its work is saved as {row['salvage']}")
-    click.echo(f"  muster dead requeue {row['id']}   or   muster dead drop {row['id']} -m WHY")
+    click.echo(f"  muster dead requeue {row['id']}\n  muster dead drop {row['id']} -m WHY")
 
 
 @dead.command("requeue", epilog=_LETTER)

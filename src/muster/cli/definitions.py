@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
 
 if TYPE_CHECKING:
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
 def _group(kind: str, field: str, about: str) -> click.Group:
     """The commands for one kind of definition; ``field`` is where they are among all."""
 
-    @click.group(name=kind, help=f"{about}\n\nThey are Markdown files with front matter, see docs/workflows.md.")
+    @click.group(
+        name=kind, cls=Listing, help=f"{about}\n\nThey are Markdown files with front matter, see docs/workflows.md."
+    )
     def group() -> None:
         pass
 
@@ -27,7 +30,7 @@ def _group(kind: str, field: str, about: str) -> click.Group:
         if as_json:
             emit({kind: [_row(name, each) for name, each in found.items()], "problems": _of(kind, known)})
             return
-        table(("name", "from", "what for"), [tuple(_row(name, each).values()) for name, each in found.items()])
+        table(("NAME", "FROM", "WHAT FOR"), [tuple(_row(name, each).values()) for name, each in found.items()])
         for problem in _of(kind, known).values():
             click.echo(problem, err=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ def diagnose(run: str, out: Path | None, given: Path | None) -> None:
     """Write a report of RUN, by default the newest, as one JSON object without secrets.
 
     It has the run's manifest, tasks and last 200 events, heartbeats, agents,
-    versions, part of the environment, what the doctor finds, and metrics.
+    versions, part of the environment, what the doctor finds, and metrics. A
+    terminal gets a summary; write the report into a file, or a pipe.
     """
     from muster.diagnostics.report import read_report
     from muster.pipeline.artefacts import read_source, write_text
@@ -31,7 +33,9 @@ def diagnose(run: str, out: Path | None, given: Path | None) -> None:
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(_report(run)), indent=1).decode()
-    if out is None:
+    if out is None and sys.stdout.isatty():
+        click.echo(f"{_summary(read_report(text.encode()))}\nnext:    muster diagnose {run} --out report.json")
+    elif out is None:
         click.echo(text)
     else:
         write_text(out.absolute(), text + "\n")

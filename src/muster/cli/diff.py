@@ -13,7 +13,10 @@ import click
 @click.argument("task", required=False)
 @click.option("--stat", is_flag=True, help="Only the files and how much changed.")
 def diff(run: str, task: str | None, stat: bool) -> None:
-    """Show what RUN integrated since its base, or what the newest attempt of TASK changed."""
+    """Show what RUN integrated since its base, or what the newest attempt of TASK changed.
+
+    A task alone is one of the newest run.
+    """
     import anyio
 
     sys.stdout.buffer.write(anyio.run(_diff, run, task, stat))
@@ -21,12 +24,12 @@ def diff(run: str, task: str | None, stat: bool) -> None:
 
 async def _diff(wanted: str, task: str | None, stat: bool) -> bytes:
     from muster.model.errors import NotFoundError
-    from muster.operations.runs import load_run
+    from muster.operations.runs import load_run_or_task
     from muster.wiring.kit import open_project
     from muster.wiring.parts import repository_of
 
     async with open_project(Path.cwd(), read_only=True) as kit:
-        state = await load_run(kit, wanted)
+        state, task = await load_run_or_task(kit, wanted, task)
         repository = await repository_of(kit)
         if task is None:
             return await repository.diff(state.accepted.base, state.integration, stat=stat)

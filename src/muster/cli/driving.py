@@ -10,6 +10,7 @@ from muster.engine.journal import Journal
 from muster.model.state import RunState
 from muster.ports import Approver, Listener
 from muster.reports.lines import headline
+from muster.reports.text import next_step
 from muster.reports.views import exit_code_of, run_view
 from muster.wiring.driving import drive
 from muster.wiring.kit import Kit
@@ -60,21 +61,15 @@ async def drive_and_tell(
 
 def closing_words(kit: Kit, state: RunState) -> list[str]:
     """Where things are now and what to do next."""
-    short = state.run
     place = kit.folder(state.run) / "report.md"
     if kit.project == Path.cwd():
         place = place.relative_to(kit.project)
     words = [f"report: {place}"]
-    waiting = state.waiting_gates
-    if state.ended:
-        if state.state != "complete":
-            words.append(f"next:   muster show {short}, then muster continue {short}")
-        elif state.main_commit:
-            words.append(f"next:   git log --graph --oneline -15, or muster undo {short}")
-    elif waiting:
-        for gate in waiting:
-            words.append(f"waits:  {gate.asked.question if gate.asked else gate.boundary.value}")
-            words.append(f"next:   muster approve {gate.id} --continue    (or muster deny {gate.id} -m WHY)")
-    else:
-        words.append(f"next:   muster continue {short}")
+    for gate in () if state.ended else state.waiting_gates:
+        words.append(f"waits:  {gate.asked.question if gate.asked else gate.boundary.value}")
+        words.append(f"next:   muster approve {gate.id} --continue")
+        words.append(f"or:     muster deny {gate.id} -m WHY")
+    if step := next_step(state):
+        look = f"muster show {state.run}, then " if state.ended and state.state != "complete" else ""
+        words.append(f"next:   {look}{step}")
     return words

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from shutil import get_terminal_size
 
 import click
 
@@ -35,6 +37,8 @@ async def _events(wanted: str, follow: bool, after: int, types: frozenset[str], 
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         run = await find_run(kit.store, wanted)
+        # A terminal gets a line for each entry; a pipe, and --jsonl, get all of it.
+        width = get_terminal_size().columns if sys.stdout.isatty() else None
 
         def print_one(entry: Entry) -> None:
             if types and entry.type not in types:
@@ -42,7 +46,8 @@ async def _events(wanted: str, follow: bool, after: int, types: frozenset[str], 
             if as_lines:
                 emit_lines([entry])
             else:
-                click.echo(f"{entry.pos:>6} {entry.at:%H:%M:%S.%f} {entry.type:<22} {bytes(entry.data).decode()}")
+                line = f"{entry.pos:>6} {entry.at:%H:%M:%S.%f} {entry.type:<22} {bytes(entry.data).decode()}"
+                click.echo(line[:width])
 
         async def on_entry(entry: Entry) -> bool:
             print_one(entry)

@@ -20,6 +20,8 @@ def inbox(as_json: bool) -> None:
     """List what waits for a person in all runs: questions, interrupted runs and tasks that were given up."""
     import anyio
 
+    from muster.reports.text import answers
+
     gates, interrupted, letters = anyio.run(_inbox)
     if as_json:
         emit({"gates": gates, "interrupted": interrupted, "dead_letters": letters})
@@ -28,17 +30,18 @@ def inbox(as_json: bool) -> None:
         click.echo("Nothing waits for you.")
     for run in interrupted:
         click.echo(f"{run['run']}  interrupted  {run['age']}\n  {run['question']}")
-        click.echo(f"  muster continue {run['run']}   or   muster stop {run['run']}")
+        click.echo(f"  muster continue {run['run']}\n  muster stop {run['run']}")
     for letter in letters:
         click.echo(f"{letter['id']}  dead-letter  {letter['age']}")
         for line in letter["error"].splitlines()[:1]:
             click.echo(f"  {line}")
-        click.echo(f"  muster dead requeue {letter['id']}   or   muster dead drop {letter['id']} -m WHY")
+        click.echo(f"  muster dead requeue {letter['id']}\n  muster dead drop {letter['id']} -m WHY")
     for gate in gates:
         click.echo(f"{gate['id']}  {gate['boundary']}  {gate['age']}\n  {gate['question']}")
         for line in gate["detail"].splitlines()[:6]:
             click.echo(f"    {line}")
-        click.echo(f"  muster approve {gate['id']}   or   muster deny {gate['id']} -m WHY")
+        for line in answers(gate["id"]):
+            click.echo(line)
 
 
 Rows = list[dict[str, Any]]

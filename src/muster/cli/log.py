@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from muster.cli.output import emit, json_option, table
+
 POLL_S = 0.1
 
 
@@ -17,28 +19,44 @@ POLL_S = 0.1
 @click.option("--attempt", type=click.IntRange(1), help="By default the newest.")
 @click.option("--stderr", "errors", is_flag=True, help="The standard error instead of the output.")
 @click.option("-f", "--follow", is_flag=True, help="Go on while the attempt runs.")
-def log(run: str, task: str | None, attempt: int | None, errors: bool, follow: bool) -> None:
-    """Print what TASK of RUN wrote; without TASK, the list of what there is."""
+@json_option
+def log(run: str, task: str | None, attempt: int | None, errors: bool, follow: bool, as_json: bool) -> None:
+    """Print what TASK of RUN wrote; without TASK, the list of what there is.
+
+    A task alone is one of the newest run.
+    """
     import anyio
 
-    anyio.run(_log, run, task, attempt, errors, follow)
+    anyio.run(_log, run, task, attempt, errors, follow, as_json)
 
 
-async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool, follow: bool) -> None:
+async def _log(wanted: str, task: str | None, attempt: int | None, errors: bool, follow: bool, as_json: bool) -> None:
     from muster.model.errors import NotFoundError
     from muster.model.evolve import fold
     from muster.model.ids import attempt_folder
-    from muster.operations.runs import load_run
+    from muster.operations.runs import load_run_or_task
     from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
-        state = await load_run(kit, wanted)
+        state, task = await load_run_or_task(kit, wanted, task)
         folder = kit.folder(state.run)
         if task is None:
-            for name, entry in state.tasks.items():
-                for one in entry.attempts:
-                    sizes = [_size(folder / attempt_folder(name, one.number), kind) for kind in ("stdout", "stderr")]
-                    click.echo(f"{name}  attempt {one.number}  stdout {sizes[0]} B  stderr {sizes[1]} B")
+            rows = [
+                {
+                    "task": name,
+                    "attempt": one.number,
+                    "folder": str(place := folder / attempt_folder(name, one.number)),
+                    "stdout_bytes": _size(place, "stdout"),
+                    "stderr_bytes": _size(place, "stderr"),
+                }
+                for name, entry in state.tasks.items()
+                for one in entry.attempts
+            ]
+            if as_json:
+                emit({"run": state.run, "logs": rows})
+                return
+            columns = ("task", "attempt", "stdout_bytes", "stderr_bytes")
+            table(("TASK", "ATTEMPT", "STDOUT B", "STDERR B"), [[str(row[key]) for key in columns] for row in rows])
             return
         if task not in state.tasks:
             raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")

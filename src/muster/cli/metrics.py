@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit
+from muster.cli.output import emit, json_option
 
 if TYPE_CHECKING:
     from muster.model.metric_snapshot import Family, MetricsSnapshot
@@ -37,14 +37,18 @@ def metrics() -> None:
 @click.option("--watch", is_flag=True, help="Go on and print again when something has changed.")
 @click.option("--serve", is_flag=True, help="Answer Prometheus on this machine, at /metrics, until stopped.")
 @click.option("--port", type=click.IntRange(0, 65535), default=9091, show_default=True, help="Where --serve listens.")
-def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, port: int) -> None:
-    """Show the metrics whose names match GLOB, such as 'crew.task.*', of all runs."""
+@json_option
+def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, port: int, as_json: bool) -> None:
+    """Show the metrics whose names match GLOB, such as 'crew.task.*', of all runs.
+
+    Without GLOB the table leaves out what is 0.
+    """
     import anyio
 
     if serve:
         anyio.run(_serve, pattern, wanted, port)
     else:
-        anyio.run(_show, pattern, wanted, form, watch)
+        anyio.run(_show, pattern, wanted, "json" if as_json else form, watch)
 
 
 async def _serve(pattern: str, wanted: str | None, port: int) -> None:
@@ -82,7 +86,7 @@ async def _show(pattern: str, wanted: str | None, form: str, watch: bool) -> Non
             if await replay.catch_up(kit.store, run) or not printed:
                 if watch:
                     click.clear()
-                _print(_matching(replay.snapshot(), pattern), form)
+                _print(_matching(replay.snapshot(), pattern), form, everything=pattern != "*")
                 printed = True
             if not watch:
                 return
@@ -125,7 +129,7 @@ def _matching(snapshot: MetricsSnapshot, pattern: str) -> MetricsSnapshot:
     return replace(snapshot, families=chosen)
 
 
-def _print(snapshot: MetricsSnapshot, form: str) -> None:
+def _print(snapshot: MetricsSnapshot, form: str, *, everything: bool) -> None:
     if form == "prom":
         from muster.telemetry.prometheus_text import render
 
@@ -136,15 +140,21 @@ def _print(snapshot: MetricsSnapshot, form: str) -> None:
         return
     from muster.cli.output import table
 
+    rows = [(view["name"], one) for view in map(_view, snapshot.families) for one in view["series"]]
+    shown = [(name, one) for name, one in rows if everything or one["value"]]
     table(
         ["METRIC", "LABELS", "VALUE", "P50", "P95", "P99", "MAX"],
         [
-            (view["name"], " ".join(f"{name}={text}" for name, text in one["labels"].items()), *map(_number, cells))
-            for view in map(_view, snapshot.families)
-            for one in view["series"]
-            for cells in [[one.get(key) for key in ("value", *QUANTILES, "max")]]
+            (
+                name,
+                " ".join(f"{label}={text}" for label, text in one["labels"].items()),
+                *(_number(one.get(key)) for key in ("value", *QUANTILES, "max")),
+            )
+            for name, one in shown
         ],
     )
+    if len(shown) < len(rows):
+        click.echo(f"{len(rows) - len(shown)} others are 0: muster metrics 'crew.*'")
 
 
 def _view(family: Family) -> dict[str, Any]:

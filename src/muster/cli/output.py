@@ -61,7 +61,10 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         grid.add_column(column, overflow="fold")
     for row in rows:
         grid.add_row(*(_plain(cell) for cell in row))
-    console.print(grid)
+    with console.capture() as captured:
+        console.print(grid)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
 
 
 def _plain(cell: str) -> Any:

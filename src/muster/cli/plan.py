@@ -92,7 +92,7 @@ def show(path: Path | None, slug: str | None, as_json: bool) -> None:
         (str(number[task.id]), task.id, task.title, ", ".join(task.needs), _work(task), _cell("; ".join(task.verify)))
         for task in tasks
     ]
-    table(("wave", "task", "title", "needs", "work", "verify"), rows)
+    table(("WAVE", "TASK", "TITLE", "NEEDS", "WORK", "VERIFY"), rows)
 
 
 @plan.command()

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
 
 
-@click.group()
+@click.group(cls=Listing)
 def profile() -> None:
     """List, show, check and make model profiles."""
 
@@ -32,7 +33,7 @@ def list_(as_json: bool) -> None:
         (known.name, *(known.phase_models[phase] for phase in PHASES), known.origin)
         for known in loaded.profiles.values()
     ]
-    table(("profile", *PHASES, "origin"), rows)
+    table(("PROFILE", *(phase.upper() for phase in PHASES), "FROM"), rows)
     for problem in loaded.problems.values():
         click.echo(problem, err=True)
 
@@ -70,7 +71,7 @@ def show(name: str | None, agent: str | None, as_json: bool) -> None:
         return
     click.echo(f"{choice.profile.name} ({source}), for {agent}")
     table(
-        ("phase", "model", f"as {agent} calls it"), [(p, m, names[p]) for p, m in choice.profile.phase_models.items()]
+        ("PHASE", "MODEL", f"AS {agent} CALLS IT"), [(p, m, names[p]) for p, m in choice.profile.phase_models.items()]
     )
 
 
@@ -150,4 +151,4 @@ def cost(name: str | None, tasks: int, as_json: bool) -> None:
         note = f"p50 and p90 of {one.n} runs here" if measured else f"rough, for {tasks} tasks; {one.n} runs measured"
         unpriced = f", {one.unpriced_runs} without a known price" if one.unpriced_runs else ""
         rows.append((one.profile, low, high, one.basis, note + unpriced))
-    table(("profile", "from", "to", "basis", "what it is"), rows)
+    table(("PROFILE", "FROM", "TO", "BASIS", "WHAT IT IS"), rows)

@@ -25,10 +25,19 @@ def ps(ctx: click.Context, orphans: bool, as_json: bool) -> None:
         from muster.cli.output import table
 
         columns = ["PID", "ATTEMPT", "OWNER", "COMMAND"]
-        table(columns, [(str(r["pid"]), r["attempt"], "none" if r["orphan"] else "run", r["command"]) for r in rows])
+        table(
+            columns,
+            [(str(r["pid"]), r["attempt"], "none" if r["orphan"] else "run", _line(r["command"])) for r in rows],
+        )
     else:
         click.echo("No orphans." if orphans else "No processes of attempts.")
     ctx.exit(1 if orphans and rows else 0)
+
+
+def _line(command: str) -> str:
+    """As much of a command as stands beside the rest in 80 columns."""
+    words = " ".join(command.split())
+    return words if len(words) <= 24 else f"{words[:21]}..."
 
 
 async def _rows() -> list[dict[str, Any]]:

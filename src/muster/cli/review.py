@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ def review(
     Works in any git repository. With a project or BRIEF the change is held
     against it, from where its work began; --since names another beginning.
     Uncommitted changes count too. The verdict goes into the project's
-    review.md; without a project it is printed.
+    review.md; without a project it is printed, to a terminal in short.
 
     Exit codes: 0 ALLOW or WARN, 1 WARN with --fail-on warn, 2 usage, 3 BLOCK,
     4 REFUSED (too large), 5 INCONCLUSIVE, 6 review.md is not valid.
@@ -139,7 +140,10 @@ async def _review(
         if form is None:
             click.echo(f"review: {place}")
     else:
-        click.echo(WRITERS[form or "md"](done), nl=False)
+        short = form is None and sys.stdout.isatty()
+        click.echo(WRITERS["table" if short else form or "md"](done), nl=False)
+        if short:
+            click.echo("all of it: muster review --format md")
     return _exit_code(done, fail_on)
 
 
@@ -170,7 +174,7 @@ def _forecast(
         )
         for row in seen.covered
     ]
-    table(("file", "treatment", "why", "lines"), rows)
+    table(("FILE", "TREATMENT", "WHY", "LINES"), rows)
     click.echo(f"{len(rows)} files, about {-(-diff_bytes // 4):,} tokens; nothing was written")
     for line in (*warnings, *([f"refused: {seen.refused}"] if seen.refused else []), *seen.suggestions):
         click.echo(line)

@@ -11,54 +11,69 @@ import click
 
 from muster.cli.failures import report
 
-# command → module:attribute, and the one line that the overview shows, in the order of a first day.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("muster.cli.demo:demo", "Watch a whole run in a temporary repository: no model, no key."),
-    "init": ("muster.cli.init:init", "Make this repository, or this folder of it, a project."),
-    "doctor": ("muster.cli.doctor:doctor", "Check the machine and the repository; one mending command each."),
-    "brief": ("muster.cli.brief:brief", "Write down what is wanted and how it is judged."),
-    "plan": ("muster.cli.plan:plan", "Make, check and draw plans."),
-    "run": ("muster.cli.run:run", "Run a plan, or a workflow on your words: waves, audits, merges, gates."),
-    "research": ("muster.cli.phases:research", "Look into it; keep what was found."),
-    "execute": ("muster.cli.phases:execute", "Run the plan of a project."),
-    "continue": ("muster.cli.resume:continue_", "Go on with a run that waits, was interrupted or failed."),
-    "review": ("muster.cli.review:review", "Review what changed and come to a verdict; needs no project and no model."),
-    "ls": ("muster.cli.runs:ls", "List runs."),
-    "show": ("muster.cli.runs:show", "Show one run: waves, tasks, attempts."),
-    "events": ("muster.cli.events:events", "Print the journal of a run."),
-    "log": ("muster.cli.log:log", "Print what a task wrote."),
-    "diff": ("muster.cli.diff:diff", "Show what a run or a task changed."),
-    "report": ("muster.cli.runs:report", "Print a run's report."),
-    "inbox": ("muster.cli.inbox:inbox", "List what waits for a person."),
-    "approve": ("muster.cli.inbox:approve", "Say yes at a gate."),
-    "deny": ("muster.cli.inbox:deny", "Say no at a gate."),
-    "dead": ("muster.cli.dead:dead", "List, requeue and drop tasks that were given up."),
-    "stop": ("muster.cli.stop:stop", "Stop a run or one of its tasks; nothing is left running."),
-    "send": ("muster.cli.send:send", "Tell something to an agent while it works."),
-    "ps": ("muster.cli.ps:ps", "List processes of attempts, and orphans."),
-    "salvage": ("muster.cli.salvage:salvage", "List, show and restore saved work."),
-    "undo": ("muster.cli.undo:undo", "Put the branch back where it was before a run's merge."),
-    "gc": ("muster.cli.gc:gc", "Remove leftovers of ended runs."),
-    "agent": ("muster.cli.agent:agent", "List coding agents: found, version, login, abilities."),
-    "workflows": ("muster.cli.definitions:workflows", "List, show and check workflows."),
-    "teams": ("muster.cli.definitions:teams", "List, show and check teams."),
-    "agents": ("muster.cli.definitions:agents", "List, show and check the roles of agents."),
-    "profile": ("muster.cli.profile:profile", "List, show, check and make model profiles."),
-    "config": ("muster.cli.config:config", "Show every setting and where it comes from."),
-    "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),
-    "metrics": ("muster.cli.metrics:metrics", "Show what was measured: counts, durations, tokens, cost."),
-    "summary": ("muster.cli.summary:summary", "Show how runs went, from the journal or from files."),
-    "baseline": ("muster.cli.baseline:baseline", "Save how runs go, to hold later runs against it."),
-    "drift": ("muster.cli.baseline:drift", "Say whether runs go worse than a baseline; exit code 9 if so."),
-    "audit": ("muster.cli.audit:audit", "Prove the journal by its hashes, export it, follow it."),
-    "cost": ("muster.cli.cost:cost", "Show what attempts used and cost, by phase, agent, model, task or profile."),
-    "cache": ("muster.cli.cost:cache", "Say whether agents of a wave shared a cache of prompts."),
-    "diagnose": ("muster.cli.diagnose:diagnose", "Write down all that helps somebody else to understand a run."),
-    "bundle": ("muster.cli.bundle:bundle", "Take a run out as one file; look at such files of others."),
-    "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
-    "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
-    "version": ("muster.cli.version:version", "Show versions."),
+# What the overview shows, in the order of a first day: command → module:attribute, and a line that fits 80 columns.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Begin": {
+        "demo": ("muster.cli.demo:demo", "Watch a whole run in a temporary repository: no model, no key."),
+        "init": ("muster.cli.init:init", "Make this repository, or this folder of it, a project."),
+        "doctor": ("muster.cli.doctor:doctor", "Check the machine and the repository; name a cure for each."),
+        "brief": ("muster.cli.brief:brief", "Write down what is wanted and how it is judged."),
+        "plan": ("muster.cli.plan:plan", "Make, check and draw plans."),
+    },
+    "Run": {
+        "run": ("muster.cli.run:run", "Run a plan, or a workflow on your words."),
+        "research": ("muster.cli.phases:research", "Look into it; keep what was found."),
+        "execute": ("muster.cli.phases:execute", "Run the plan of a project."),
+        "continue": ("muster.cli.resume:continue_", "Go on with a run that waits, was interrupted or failed."),
+        "send": ("muster.cli.send:send", "Tell something to an agent while it works."),
+        "stop": ("muster.cli.stop:stop", "Stop a run or one of its tasks; nothing is left running."),
+    },
+    "Look": {
+        "ls": ("muster.cli.runs:ls", "List runs."),
+        "show": ("muster.cli.runs:show", "Show one run: waves, tasks, attempts."),
+        "events": ("muster.cli.events:events", "Print the journal of a run."),
+        "log": ("muster.cli.log:log", "Print what a task wrote."),
+        "diff": ("muster.cli.diff:diff", "Show what a run or a task changed."),
+        "report": ("muster.cli.runs:report", "Print a run's report."),
+        "ps": ("muster.cli.ps:ps", "List processes of attempts, and orphans."),
+    },
+    "Decide": {
+        "inbox": ("muster.cli.inbox:inbox", "List what waits for a person."),
+        "approve": ("muster.cli.inbox:approve", "Say yes at a gate."),
+        "deny": ("muster.cli.inbox:deny", "Say no at a gate."),
+        "review": ("muster.cli.review:review", "Review what changed and come to a verdict, without a model."),
+        "dead": ("muster.cli.dead:dead", "List, requeue and drop tasks that were given up."),
+        "undo": ("muster.cli.undo:undo", "Put the branch back where it was before a run's merge."),
+    },
+    "Money and metrics": {
+        "cost": ("muster.cli.cost:cost", "Show what attempts used and cost, by phase, agent or model."),
+        "cache": ("muster.cli.cost:cache", "Say whether agents of a wave shared a cache of prompts."),
+        "metrics": ("muster.cli.metrics:metrics", "Show what was measured: counts, durations, tokens, cost."),
+        "summary": ("muster.cli.summary:summary", "Show how runs went, from the journal or from files."),
+        "baseline": ("muster.cli.baseline:baseline", "Save how runs go, to hold later runs against it."),
+        "drift": ("muster.cli.baseline:drift", "Say whether runs go worse than a baseline."),
+    },
+    "Definitions": {
+        "agent": ("muster.cli.agent:agent", "List and try coding agents: found, version, login, abilities."),
+        "agents": ("muster.cli.definitions:agents", "List, show and check roles: how an agent is asked to work."),
+        "teams": ("muster.cli.definitions:teams", "List, show and check teams."),
+        "workflows": ("muster.cli.definitions:workflows", "List, show and check workflows."),
+        "profile": ("muster.cli.profile:profile", "List, show, check and make model profiles."),
+        "config": ("muster.cli.config:config", "Show every setting and where it comes from."),
+        "trust": ("muster.cli.trust:trust", "Allow what this repository defines to run."),
+    },
+    "Maintenance": {
+        "salvage": ("muster.cli.salvage:salvage", "List, show and restore saved work."),
+        "gc": ("muster.cli.gc:gc", "Remove leftovers of ended runs."),
+        "audit": ("muster.cli.audit:audit", "Prove the journal by its hashes, export it, follow it."),
+        "diagnose": ("muster.cli.diagnose:diagnose", "Write down all that helps somebody else to understand a run."),
+        "bundle": ("muster.cli.bundle:bundle", "Take a run out as one file; look at such files of others."),
+        "bench": ("muster.cli.bench:bench", "Measure Muster's own overhead on this machine."),
+        "completion": ("muster.cli.completion:completion", "Print shell completion for bash, zsh or fish."),
+        "version": ("muster.cli.version:version", "Show versions."),
+    },
 }
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 _COMPLETE = "_MUSTER_COMPLETE"
 
@@ -80,8 +95,10 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Print the overview from the table, without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(f"{name:<{width}}", line) for name, (_, line) in commands.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

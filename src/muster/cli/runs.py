@@ -126,14 +126,15 @@ def show(run: str, as_json: bool) -> None:
 
 async def _show(wanted: str) -> tuple[dict[str, Any], str]:
     from muster.operations.runs import is_driven, load_run
-    from muster.reports.text import run_text
+    from muster.reports.text import next_step, run_text
     from muster.reports.views import run_view
     from muster.wiring.kit import open_project
 
     async with open_project(Path.cwd(), read_only=True) as kit:
         state = await load_run(kit, wanted)
         live = await is_driven(kit, state.run)
-        return run_view(state, live), run_text(state, live)
+        step = "" if live else next_step(state)
+        return run_view(state, live), run_text(state, live) + (f"\n\nnext    {step}" if step else "")
 
 
 @click.command()

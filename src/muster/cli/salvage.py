@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
 
 
-@click.group()
+@click.group(cls=Listing)
 def salvage() -> None:
     """List, show and restore saved work: nothing that a task wrote is thrown away."""
 

@@ -30,7 +30,7 @@ def trust(revoke: bool, list_: bool, as_json: bool) -> None:
         if as_json:
             emit({"trusted": list(known)})
             return
-        table(("repository", "project", "since"), [(k.repository, k.prefix, k.at.isoformat()) for k in known])
+        table(("REPOSITORY", "PROJECT", "SINCE"), [(k.repository, k.prefix, k.at.isoformat()) for k in known])
         return
     project = find_project(Path.cwd())
     if revoke:

@@ -67,6 +67,19 @@ async def load_run(kit: Kit, wanted: str) -> RunState:
     return await load(kit.store, await find_run(kit.store, wanted))
 
 
+async def load_run_or_task(kit: Kit, wanted: str, task: str | None) -> tuple[RunState, str | None]:
+    """Find and fold a run; a single word that names no run may be a task of the newest one."""
+    try:
+        return await load_run(kit, wanted), task
+    except InputError:
+        if task is not None or not await kit.store.runs():
+            raise
+        newest = await load_run(kit, "@last")
+        if wanted not in newest.tasks:
+            raise
+        return newest, wanted
+
+
 async def deliver(kit: Kit, sent: Message) -> RunState:
     """Hand a message to a run and wait until it was taken, by its owner or right here when it has none.
 

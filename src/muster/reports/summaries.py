@@ -65,8 +65,8 @@ def _lines(summary: Summary) -> Iterator[str]:
     yield from _counts("skipped because", summary.skip_reasons)
     yield "## Attempts and money\n"
     dead = sum(summary.dead_letters.values())
-    yield f"{summary.attempts} attempts, {summary.retries} retries, {dead} dead letters, "
-    yield f"{number(summary.cost_usd.total)} USD.\n"
+    money = number(summary.cost_usd.total)
+    yield f"{summary.attempts} attempts, {summary.retries} retries, {dead} dead letters, {money} USD.\n"
     yield from _counts("dead letters", summary.dead_letters)
     for name, costs in (
         ("phase", summary.cost_usd.by_phase),

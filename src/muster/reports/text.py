@@ -41,8 +41,24 @@ def run_text(state: RunState, live: bool) -> str:
     if not state.ended:
         for gate in state.waiting_gates:
             question = gate.asked.question if gate.asked is not None else gate.boundary.value
-            lines += ["", f"? {question}", f"  muster approve {gate.id}   or   muster deny {gate.id} -m WHY"]
+            lines += ["", f"? {question}", *answers(gate.id)]
     return "\n".join(lines)
+
+
+def answers(gate: str) -> list[str]:
+    """The two commands that answer a gate, each on a line that fits a terminal."""
+    return [f"  muster approve {gate}", f"  muster deny {gate} -m WHY"]
+
+
+def next_step(state: RunState) -> str:
+    """What to type next when nobody drives the run; empty when a question says it, or nothing is left to do."""
+    if not state.ended:
+        return "" if state.waiting_gates else f"muster continue {state.run}"
+    if state.state != "complete":
+        return f"muster continue {state.run}"
+    if state.main_commit and not state.undone:
+        return f"git log --graph --oneline -15, or muster undo {state.run}"
+    return ""
 
 
 def _task_lines(entry: TaskState) -> list[str]:
