@@ -110,7 +110,7 @@ def test_mode_07_a_damaged_journal_is_named_and_left_alone(site: Site, damage: s
     assert site.left() == {}
 
 
-@pytest.mark.parametrize(("fault", "words"), [("full@6-99", "full"), ("io@6-99", "fails|too large")])
+@pytest.mark.parametrize(("fault", "words"), [("full@6-99", "full"), ("io@6-99", "fails|too large|grow")])
 def test_mode_08_a_disk_that_is_full_or_fails_is_named_and_the_run_goes_on_later(
     site: Site, fault: str, words: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -51,6 +52,7 @@ _MACHINE = (
     ("Permission denied", "a file may not be written or read"),
     ("Disk quota exceeded", "the disk quota is used up"),
     ("Input/output error", "the disk is failing"),
+    ("File too large", "a file may not grow any further"),
 )
 
 
@@ -145,6 +147,10 @@ def problem(args: Collection[str], done: Completed) -> MusterError:
             "Git does not trust this repository, because another user owns it.",
             hint=next((line.strip() for line in error.said.splitlines() if "safe.directory" in line), ""),
         )
+    if done.code == -signal.SIGXFSZ:
+        return EnvironmentProblem("Git cannot go on, a file may not grow any further: ulimit -f limits it.")
+    if done.code < 0:
+        return EnvironmentProblem(f"Git was ended by signal {-done.code} in git {' '.join(args)[:60]}.")
     for words, meaning in _MACHINE:
         if words in error.said:
             return EnvironmentProblem(f"Git cannot go on, {meaning}: {error.said[-300:]}")
