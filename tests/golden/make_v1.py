@@ -326,6 +326,7 @@ STORY: list[ev.Event] = [
         policy=POLICY,
         continues=RUN,
     ),
+    ev.ReviewFinished(slug="login", verdict="ALLOW", round=3, models={"agent:code-correctness/claude": "opus"}),
 ]
 
 

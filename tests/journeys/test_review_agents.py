@@ -88,8 +88,11 @@ def test_a_reviewer_that_fails_writes_or_proves_nothing_makes_the_verdict_inconc
     assert word in run["detail"]
 
 
-def test_an_agent_that_says_no_json_or_is_not_there_does_not_count_as_content(judged: Site) -> None:
-    (judged.root / "answer.yaml").write_text("- say: Looks good to me!\n")
+def test_an_answer_that_is_no_json_is_asked_for_once_more_and_then_does_not_count(judged: Site) -> None:
+    good = f"[{{say: {json.dumps(json.dumps({'findings': [], 'read': [READ]}))}}}]"
+    (judged.root / "answer.yaml").write_text(f"attempts:\n  2: {good}\ndefault: [{{say: Looks good to me!}}]\n")
+    mended = judged.muster("review", "--json")
+    (judged.root / "answer.yaml").write_text(f"attempts:\n  3: {good}\ndefault: [{{say: Looks good to me!}}]\n")
     chatty = judged.muster("review", "--json")
     place = judged.home / ".config/muster/config.toml"
     place.write_text(
@@ -97,7 +100,10 @@ def test_an_agent_that_says_no_json_or_is_not_there_does_not_count_as_content(ju
     )
     absent = judged.muster("review", "--json")
 
+    assert (mended.code, statuses(mended.json)["agent:code-correctness/judge"]) == (0, "done")
     assert (chatty.code, absent.code) == (5, 5)
+    (failed,) = [run for run in chatty.json["reviewers"] if run["status"] == "failed"]
+    assert failed["detail"].endswith("There is no JSON object")
     assert statuses(absent.json)["agent:code-correctness/judge"] == "failed"
 
 

@@ -82,6 +82,9 @@ def test_a_block_sends_the_work_back_to_the_plans_agent_and_the_mended_work_is_m
     assert ran.code == 0, ran.out
     verdicts = [(each.get("round", 1), each["verdict"]) for each in events(crew, "review.finished")]
     assert verdicts == [(1, "BLOCK"), (2, "ALLOW")]
+    phases = [each["phase"] for each in events(crew, "phase.started")]
+    assert phases == ["execute", "review", "execute", "review"]
+    assert [each["phase"] for each in events(crew, "phase.finished")] == phases
     assert crew.git("show", "main:app.py") == "x = 1"
     assert "review-fix-1" in crew.muster("show").out
 

@@ -203,6 +203,10 @@ def test_a_reviewed_run_moves_main_only_after_a_verdict_on_exactly_that_work(aut
 
     def check(world: World, past: Past, event: ev.Event) -> None:
         main_moves_only_when_allowed(world, past, event)
+        if isinstance(event, ev.ReviewFinished) and [each.type for each in past.entries].count(event.type) == 1:
+            assert set(past.state.phases) == {"review"}
+        if isinstance(event, ev.MainMergeStarted | ev.TaskPlanned | ev.GateAsked):
+            assert "review" not in past.state.phases, "its phase ends before anything follows from a review"
         if isinstance(event, ev.TaskPlanned) and past.state.reviewed is not None:
             assert past.state.reviewed.verdict == "BLOCK"
             sent_back.add(past.state.reviewed.round)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from muster.exchange import ReviewPacket, ShownFile
 from muster.model.findings import CONFORMANCE, CORRECTNESS, Change, Covered, Hunk, Severity, Treatment
 from muster.model.redaction import Redactor
-from muster.review.packets import SUMMARY_LINES, findings_of, packet_of, prompt_for, read_answer, unread
+from muster.review.packets import SUMMARY_LINES, Answer, findings_of, packet_of, prompt_for, read_answer, unread
 from muster.review.scope import Scope
 from muster.review.triage import Triage
 
@@ -82,7 +82,7 @@ def test_each_role_gets_its_own_rules_and_the_change_only_between_the_marks() ->
 
 def test_a_file_counts_as_read_only_with_the_right_hunks_and_the_right_last_line() -> None:
     answer = read_answer(json.dumps(ANSWER))
-    assert answer is not None
+    assert isinstance(answer, Answer)
 
     def proven(**shown: object) -> bool:
         return unread(answer, [ShownFile(**{"path": "a.py", "hunks": 1, "last_added": " x", **shown})]) == ()
@@ -97,14 +97,14 @@ def test_an_answer_is_found_alone_in_a_fence_or_at_the_end_of_talk() -> None:
     text = json.dumps(ANSWER)
 
     for said in (text, f"Here it is:\n```json\n{text}\n```\nBye.", f"I looked at it all. {text}"):
-        assert read_answer(said) is not None
-    assert read_answer(text[:-1]) is None
-    assert read_answer("LGTM") is None
+        assert isinstance(read_answer(said), Answer)
+    assert read_answer(text[:-1]) == "Input data was truncated"
+    assert read_answer("LGTM") == "There is no JSON object"
 
 
 def test_a_finding_gets_its_file_back_under_the_name_that_git_has() -> None:
     answer = read_answer(json.dumps(ANSWER))
-    assert answer is not None
+    assert isinstance(answer, Answer)
 
     (found,) = findings_of(answer, "agent:x", packet([b"+x"], path="caf\udce9.py"))
 

@@ -14,7 +14,7 @@ from muster.model.fallback import choice
 from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
 from muster.model.milestones import ask, milestone, policy_name, why_denied
-from muster.model.phases import phase_finished, queued
+from muster.model.phases import phase_finished, queued, review_turn
 from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable, retry_of
 from muster.model.spending import accounts, ask_for_more, halt
 from muster.model.starting import starts
@@ -260,6 +260,8 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
 
 
 def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
+    if state.changed and (turn := review_turn(state)) is not None:
+        return _write(turn)
     if state.reviewed is not None and state.open_tasks:
         return _write(moved(state, Stage.EXECUTING, by="review", why=said_of(state)))
     if state.changed and (steps := _reviewed(state, now)):

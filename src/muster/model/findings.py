@@ -133,6 +133,7 @@ class ReviewerRun(Record, frozen=True):
     name: str
     status: ReviewerStatus
     detail: str = ""
+    model: str = ""
 
 
 class Review(Record, frozen=True):

@@ -106,7 +106,8 @@ class ReviewFinished(Record, frozen=True):
     """A review came to a verdict; ``counts`` are findings by severity.
 
     ``findings`` are those that would block or warn, shortened; ``known`` are
-    the ids of all, so that a later round can tell what is new.
+    the ids of all, so that a later round can tell what is new. ``models`` are
+    those of the agents that reviewed, by the reviewer's name.
     """
 
     type: ClassVar[str] = "review.finished"
@@ -120,6 +121,7 @@ class ReviewFinished(Record, frozen=True):
     commit: str = ""
     findings: tuple[Finding, ...] = ()
     known: tuple[str, ...] = ()
+    models: dict[str, str] = {}
 
 
 class NotificationSent(Record, frozen=True):

@@ -139,6 +139,7 @@ def finished_of(done: Review, duration_ms: int) -> ReviewFinished:
         commit=done.after,
         findings=kept(done.findings),
         known=tuple(finding.id for finding in done.findings)[:MAX_KNOWN],
+        models={run.name: run.model for run in done.reviewers if run.model},
     )
 
 

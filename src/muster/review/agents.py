@@ -8,15 +8,16 @@ from secrets import token_hex
 
 from muster.model.attempts import Ending, Outcome
 from muster.model.errors import MusterError
-from muster.model.findings import AGENT_PREFIX, CONFORMANCE, ReviewerRun, ReviewerStatus
+from muster.model.findings import AGENT_PREFIX, CONFORMANCE, Finding, ReviewerRun, ReviewerStatus
 from muster.ports import Agent, AttemptSpec, Executor, ReviewerReport, ReviewPacket, ReviewSeat
 from muster.process.git import Git
 from muster.review.coordinator import silent_skip
-from muster.review.packets import findings_of, prompt_for, read_answer, unread
+from muster.review.packets import Answer, again, findings_of, prompt_for, read_answer, unread
 
 TIMEOUT_S = 900.0
+# An answer that cannot be read is asked for a second time, and not a third.
+ASKED_TIMES = 2
 _SHOWN = 5
-
 
 InTree = Callable[[str, Callable[[Path], Awaitable[ReviewerReport]]], Awaitable[ReviewerReport]]
 """Calls a function with a scratch worktree at a commit; the same as `Workspace.in_tree`."""
@@ -44,6 +45,8 @@ class AgentReviewer:
         self._folder = folder
         self._env = dict(env)
         self._timeout_s = timeout_s
+        # Known when it was asked; a reviewer that was never started used none.
+        self._model = ""
 
     async def review(self, packet: ReviewPacket) -> ReviewerReport:
         """Let the agent look; whatever goes wrong with it is in the report."""
@@ -58,48 +61,53 @@ class AgentReviewer:
             return self._came_to(ReviewerStatus.FAILED, error.message)
 
     async def _look(self, packet: ReviewPacket, place: Path) -> ReviewerReport:
+        prompt, why = prompt_for(self._seat.role, packet, nonce=token_hex(12)), ""
+        for number in range(1, ASKED_TIMES + 1):
+            spec = self._spec(place, number, again(prompt, why) if why else prompt)
+            outcome = await self._executor.run(spec, lambda news: None)
+            self._model = outcome.usage.model or self._seat.model
+            written = (await Git(place)("status", "--porcelain", "--untracked-files=all")).stdout
+            if written:
+                return self._came_to(ReviewerStatus.FAILED, "it changed files, although it may only read")
+            if not outcome.ok:
+                late = outcome.ending in (Ending.TIMEOUT, Ending.STALLED)
+                return self._came_to(ReviewerStatus.LATE if late else ReviewerStatus.FAILED, _why(outcome))
+            said = spec.folder / "answer.md"
+            answer = read_answer(said.read_text(encoding="utf-8", errors="replace") if said.is_file() else "")
+            if isinstance(answer, Answer):
+                return self._heard(packet, answer)
+            why = answer
+        return self._came_to(ReviewerStatus.FAILED, f"its answer is not the JSON that was asked for: {why}")
+
+    def _spec(self, place: Path, number: int, prompt: str) -> AttemptSpec:
         folder = self._folder / f"{self._seat.role}-{token_hex(4)}"
-        spec = AttemptSpec(
+        return AttemptSpec(
             id=f"review:{self._seat.role}:{folder.name}",
             run="review",
             task=self._seat.role,
-            number=1,
+            number=number,
             agent=self._seat.agent,
             workdir=place,
             folder=folder,
-            prompt=prompt_for(self._seat.role, packet, nonce=token_hex(12)),
+            prompt=prompt,
             model=self._seat.model,
             permission="read",
             env=self._env,
             timeout_s=self._timeout_s,
         )
-        outcome = await self._executor.run(spec, lambda news: None)
-        written = (await Git(place)("status", "--porcelain", "--untracked-files=all")).stdout
-        if written:
-            return self._came_to(ReviewerStatus.FAILED, "it changed files, although it may only read")
-        if not outcome.ok:
-            late = outcome.ending in (Ending.TIMEOUT, Ending.STALLED)
-            return self._came_to(ReviewerStatus.LATE if late else ReviewerStatus.FAILED, _why(outcome))
-        return self._heard(packet, folder / "answer.md")
 
-    def _heard(self, packet: ReviewPacket, place: Path) -> ReviewerReport:
-        text = place.read_text(encoding="utf-8", errors="replace") if place.is_file() else ""
-        answer = read_answer(text)
-        if answer is None:
-            return self._came_to(ReviewerStatus.FAILED, "its answer is not the JSON that was asked for")
+    def _heard(self, packet: ReviewPacket, answer: Answer) -> ReviewerReport:
         findings = findings_of(answer, self.name, packet)
         missing = unread(answer, packet.shown)
         if not missing:
-            return ReviewerReport(run=ReviewerRun(name=self.name, status=ReviewerStatus.DONE), findings=findings)
+            return self._came_to(ReviewerStatus.DONE, "", findings)
         named = ", ".join(missing[:_SHOWN]) + f" and {len(missing) - _SHOWN} more" * (len(missing) > _SHOWN)
         skipped = tuple(silent_skip(path, "was not shown to have been read", self.name) for path in missing)
-        return ReviewerReport(
-            run=ReviewerRun(name=self.name, status=ReviewerStatus.UNATTESTED, detail=f"no proof of reading {named}"),
-            findings=(*findings, *skipped),
-        )
+        return self._came_to(ReviewerStatus.UNATTESTED, f"no proof of reading {named}", (*findings, *skipped))
 
-    def _came_to(self, status: ReviewerStatus, why: str) -> ReviewerReport:
-        return ReviewerReport(run=ReviewerRun(name=self.name, status=status, detail=why[:300]))
+    def _came_to(self, status: ReviewerStatus, why: str, findings: tuple[Finding, ...] = ()) -> ReviewerReport:
+        run = ReviewerRun(name=self.name, status=status, detail=why[:300], model=self._model)
+        return ReviewerReport(run=run, findings=findings)
 
 
 def _why(outcome: Outcome) -> str:

@@ -104,15 +104,29 @@ def prompt_for(role: str, packet: ReviewPacket, nonce: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def read_answer(text: str) -> Answer | None:
-    """The answer in what an agent said last; None when there is none."""
+def read_answer(text: str) -> Answer | str:
+    """The answer in what an agent said last, or why there is none in it.
+
+    >>> read_answer('{"findings": []}')
+    'Object missing required field `read`'
+    """
+    if "{" not in text:
+        return "There is no JSON object"
+    why = ""
     fenced = re.findall(r"```(?:json)?\n(.*?)\n```", text, re.DOTALL)
     for candidate in (text, *reversed(fenced), text[text.find("{") : text.rfind("}") + 1]):
         try:
             return msgspec.json.decode(candidate, type=Answer)
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeError):
-            continue
-    return None
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeError) as error:
+            why = str(error)
+    return why[:MAX_LINE]
+
+
+def again(prompt: str, why: str) -> str:
+    """The same prompt once more, for an agent whose answer could not be read."""
+    return (
+        f"{prompt}\nYou were asked this before, and your answer could not be read. {why}. Give it as the JSON object.\n"
+    )
 
 
 def unread(answer: Answer, shown: Iterable[ShownFile]) -> tuple[str, ...]:
