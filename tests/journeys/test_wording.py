@@ -58,6 +58,26 @@ def test_a_forecast_needs_no_run_before_it_and_leaves_nothing(site: Site) -> Non
     assert not (site.top / ".muster").exists()
 
 
+def test_an_answer_without_a_question_is_not_given_to_one_of_several(site: Site) -> None:
+    site.plan(adds("one"))
+    first, second = (site.muster("run", "--plan", "plan.md", "--json").json["run"] for _ in range(2))
+
+    refused = site.muster("approve")
+
+    assert (refused.code, refused.err.splitlines()[0]) == (2, "muster: 2 questions wait; say which.")
+    assert [gate["run"] for gate in site.muster("inbox", "--json").json["gates"]] == [first, second]
+    assert site.muster("approve", second).out.startswith(f"{second}.1 is approved: Merge 1 of 1")
+
+
+def test_a_forecast_says_the_budget_and_a_wrong_choice_is_one_line(site: Site) -> None:
+    site.plan(adds("one"))
+
+    said = site.muster("run", "--plan", "plan.md", "--dry-run", "--budget", "5 usd")
+
+    assert re.search(r"^budget: the run's budget of 5(\.00)? usd$", said.out, re.MULTILINE)
+    assert len(site.muster("completion").err.splitlines()) == 2
+
+
 def test_a_forecast_refuses_an_agent_that_a_run_would_refuse(site: Site) -> None:
     site.plan("## One\n\n```yaml\nid: one\nagent: nobody\nprompt: hello\n```\n")
 
@@ -74,7 +94,7 @@ def test_a_no_from_elsewhere_says_that_the_run_is_over(site: Site) -> None:
 
     denied = site.muster("deny", "-m", "not today")
 
-    assert denied.out.splitlines()[0].endswith(".1 is denied.")
+    assert denied.out.splitlines()[0].endswith(".1 is denied: Merge 1 of 1 tasks into main?")
     assert "is cancelled" in denied.out
     assert site.muster("approve").err.startswith("muster: Nothing waits for an answer.")
     assert "has ended already; nothing was stopped" in site.muster("stop").out

@@ -39,6 +39,8 @@ def show(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapping[str
         for number, wave in enumerate(forecast["waves"], start=1):
             click.echo(f"wave {number}: {', '.join(wave)}")
     click.echo(f"gates:  {policy.autonomy.value}: asks at {', '.join(forecast['asks_at']) or 'nothing'}")
+    if policy.budgets:
+        click.echo(f"budget: {', '.join(limit.words for limit in policy.budgets)}")
     source = f"profile {policy.profile} from {policy.profile_source}"
     for phase, seats in forecast["phases"].items():
         click.echo(f"models: {phase}: {', '.join(seats)}, {source}")
@@ -73,6 +75,7 @@ def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapp
     return {
         "waves": waves(tasks),
         "asks_at": [b.value for b in (first, *milestones, *_ALWAYS) if must_ask(policy.autonomy, b)],
+        "budgets": policy.budgets,
         "models": policy.phase_models,
         "phases": {phase: list(seats) for phase, seats in phases.items()},
         "profile": policy.profile,

@@ -41,7 +41,8 @@ def report(error: BaseException, args: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, click.ClickException):
         hint = _usage_hint(error)
-        return _tell(args, "usage", error.format_message(), hint, error.exit_code)
+        # click puts a long list of choices on lines of their own.
+        return _tell(args, "usage", " ".join(error.format_message().split()), hint, error.exit_code)
     if isinstance(error, MusterError):
         return _tell(args, error.code, error.message, error.hint, error.exit_code)
     if isinstance(error, OSError) and error.errno in _MACHINE:

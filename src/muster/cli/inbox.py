@@ -109,6 +109,8 @@ async def _waiting(kit: Kit) -> list[dict[str, Any]]:
 def approve(ctx: click.Context, gate: str, why: str, budget: str, go: bool, as_json: bool) -> None:
     """Say yes at GATE: its id, a unique beginning or ending of it, or a run with one question.
 
+    Without GATE: the one question that waits.
+
     A budget is raised by its first amount once more, or to --budget.
     """
     ctx.exit(_decide(gate, "approve", why, go, as_json, budget))
@@ -121,7 +123,10 @@ def approve(ctx: click.Context, gate: str, why: str, budget: str, go: bool, as_j
 @json_option
 @click.pass_context
 def deny(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> None:
-    """Say no at GATE: its id, a unique beginning or ending of it, or a run with one question."""
+    """Say no at GATE: its id, a unique beginning or ending of it, or a run with one question.
+
+    Without GATE: the one question that waits.
+    """
     ctx.exit(_decide(gate, "deny", why, go, as_json))
 
 
@@ -132,7 +137,7 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool, budget: s
     if as_json:
         emit(result)
     else:
-        click.echo(f"{result['gate']} is {'approved' if answer == 'approve' else 'denied'}.")
+        click.echo(f"{result['gate']} is {'approved' if answer == 'approve' else 'denied'}: {result['question']}")
     if result["driven"] or result["ended"] or not go:
         if result["ended"] and not as_json:
             click.echo(f"Run {result['run']} is {result['ended']}; muster continue would start a new one.")
@@ -158,16 +163,25 @@ async def _answer(wanted: str, answer: str, why: str, budget: str) -> dict[str, 
         sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=by, budget=budget)
         state = await deliver(kit, sent)
         ended = state.state if state.ended and not driven else ""
-        return {"gate": gate["id"], "run": run, "answer": answer, "driven": driven, "ended": ended}
+        return {
+            "gate": gate["id"],
+            "run": run,
+            "question": gate["question"],
+            "answer": answer,
+            "driven": driven,
+            "ended": ended,
+        }
 
 
 def _pick(wanted: str, gates: list[dict[str, Any]]) -> dict[str, Any]:
-    from muster.model.errors import NotFoundError
+    from muster.model.errors import InputError, NotFoundError
 
     if not gates:
         raise NotFoundError("Nothing waits for an answer.", hint="muster ls shows all runs.")
     if wanted == "@last":
-        found = gates[-1:]
+        if len(gates) > 1:
+            raise InputError(f"{len(gates)} questions wait; say which.", hint="muster inbox lists them.")
+        found = gates
     else:
         wanted = wanted.lower()
         found = [gate for gate in gates if gate["id"] == wanted] or [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from urllib.parse import quote
 
@@ -37,7 +38,8 @@ def page(
     """The page of a run; ``texts`` are shown in full under their titles, ``sizes`` are the files to link to."""
     view = run_view(state, live=False)
     title = str(view["title"] or view["slug"])
-    facts = [(name, view[name]) for name in _FACTS if view[name] not in ("", None, 0)]
+    facts = [(name, _fact(view[key])) for name, key in _FACTS.items() if view[key] not in ("", None, 0)]
+    facts.append(("took", f"{(view['duration_ms'] or 0) / 1000:.1f} s"))
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
@@ -70,10 +72,26 @@ def page(
     return "\n".join(parts) + "\n"
 
 
-_FACTS = (
-    *("reason", "slug", "plan", "profile", "autonomy", "base", "target", "integration", "main_commit"),
-    *("continues", "started_at", "ended_at", "duration_ms", "resumed", "entries"),
-)
+_FACTS = {
+    "why": "reason",
+    "plan": "plan",
+    "project": "slug",
+    "profile": "profile",
+    "gates": "autonomy",
+    "began at": "base",
+    "branch": "target",
+    "integrated as": "integration",
+    "merged as": "main_commit",
+    "goes on for": "continues",
+    "started": "started_at",
+    "ended": "ended_at",
+    "resumed, times": "resumed",
+    "entries": "entries",
+}
+
+
+def _fact(value: object) -> object:
+    return f"{value:%Y-%m-%d %H:%M:%S} UTC" if isinstance(value, datetime) else value
 
 
 def _tasks(tasks: Iterable[Mapping[str, object]]) -> list[tuple[object, ...]]:
