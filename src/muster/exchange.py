@@ -239,6 +239,13 @@ class Exit(Record, frozen=True):
     signal: int | None = None
 
 
+class Swept(Record, frozen=True):
+    """The processes that a sweep ended, and those ``left`` that outlived even SIGKILL, by pid."""
+
+    pids: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+
+
 class Decision(Record, frozen=True):
     """A person's answer at a gate."""
 

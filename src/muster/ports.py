@@ -32,6 +32,7 @@ from muster.exchange import ReviewSeat as ReviewSeat
 from muster.exchange import RunHead as RunHead
 from muster.exchange import Salvage as Salvage
 from muster.exchange import Snapshot as Snapshot
+from muster.exchange import Swept as Swept
 from muster.model.attempts import Outcome, Receipt, Usage
 from muster.model.correlation import Correlation
 from muster.model.entries import Draft, Entry
@@ -260,8 +261,8 @@ class Executor(Protocol):
     def hurry(self) -> None:
         """From now on stop with no grace: a person asked twice."""
 
-    async def sweep(self, marker: str) -> tuple[int, ...]:
-        """End every process whose environment marker starts with ``marker``; returns their pids."""
+    async def sweep(self, marker: str) -> Swept:
+        """End every process whose environment marker starts with ``marker``; says which, and what outlived it."""
 
 
 class Parser(Protocol):

@@ -348,7 +348,8 @@ class ExecutorContract:
             await until_written(other, b"ready")
             swept = await executor.sweep(f"{named.run}:T1")
 
-        assert swept
+        assert swept.pids
+        assert not swept.left
         assert not outcomes["T1"].ok
         assert outcomes["T10"].ok
 

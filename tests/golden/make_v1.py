@@ -327,6 +327,7 @@ STORY: list[ev.Event] = [
         continues=RUN,
     ),
     ev.ReviewFinished(slug="login", verdict="ALLOW", round=3, models={"agent:code-correctness/claude": "opus"}),
+    ev.ProcessSwept(task="T2", attempt=1, pids=(), left=(4714,)),
 ]
 
 

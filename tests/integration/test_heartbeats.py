@@ -20,7 +20,7 @@ from muster.model.gates import Autonomy
 from muster.model.heartbeats import Level, Memory, Thresholds, watch
 from muster.model.plan import OnFailure, Task
 from muster.model.policy import RunPolicy
-from muster.ports import AttemptSpec, CheckSpec, Heartbeat, Tell
+from muster.ports import AttemptSpec, CheckSpec, Heartbeat, Swept, Tell
 from muster.process import this_owner
 from muster.stores.memory import MemoryStore
 from muster.testing.fake_clock import FakeClock
@@ -185,8 +185,8 @@ class Silent:
     def hurry(self) -> None:
         pass
 
-    async def sweep(self, marker: str) -> tuple[int, ...]:
-        return ()
+    async def sweep(self, marker: str) -> Swept:
+        return Swept()
 
 
 async def settle() -> None:

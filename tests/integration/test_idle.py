@@ -21,7 +21,7 @@ from muster.model.gates import Autonomy
 from muster.model.heartbeats import Heartbeat
 from muster.model.plan import Changes, Task
 from muster.model.policy import RunPolicy
-from muster.ports import Lease, Owner, Tell
+from muster.ports import Lease, Owner, Swept, Tell
 from muster.stores.memory import MemoryStore
 from muster.testing.fake_clock import FakeClock
 from muster.testing.memory_workspace import MemoryWorkspace, Objects
@@ -76,8 +76,8 @@ class ShutForADay:
     def hurry(self) -> None:
         pass
 
-    async def sweep(self, marker: str) -> tuple[int, ...]:
-        return ()
+    async def sweep(self, marker: str) -> Swept:
+        return Swept()
 
 
 @pytest.mark.anyio

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
 import pytest
 
 from muster.model.errors import EnvironmentProblem
+from muster.ports import Swept
 from muster.process import (
     Command,
     facts,
@@ -31,6 +33,8 @@ from muster.process.identity import covers, send
 from muster.process.shim import read_record, recorded
 from muster.process.table import table
 
+# Higher than any pid that Linux gives out.
+NO_PID = 2**22 + 1
 ENV = {"PATH": os.environ["PATH"]}
 
 
@@ -184,7 +188,7 @@ async def test_a_sweep_finds_processes_of_whoever_started_them() -> None:
     try:
         swept = await sweep_marker("swept:T1")
 
-        assert swept == (named.pid,)
+        assert swept == Swept(pids=(named.pid,))
         assert named.wait() == -signal.SIGKILL
         assert other.poll() is None
     finally:
@@ -299,3 +303,30 @@ def test_looking_for_strays_opens_no_more_files_than_it_closes(tmp_path: Path) -
     time.sleep(0)
 
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class OneThatStays(ProcFs):
+    """The processes of this machine and one more, which is in a call that nothing interrupts."""
+
+    stays = Facts(pid=NO_PID, parent=1, session=NO_PID, started=1.0)
+
+    def pids(self) -> Iterator[int]:
+        yield from super().pids()
+        yield NO_PID
+
+    def facts(self, pid: int) -> Facts | None:
+        return self.stays if pid == NO_PID else super().facts(pid)
+
+    def marker(self, pid: int) -> str | None:
+        return "r:stuck:1" if pid == NO_PID else super().marker(pid)
+
+
+@pytest.mark.anyio
+async def test_a_sweep_says_which_processes_outlived_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "system", OneThatStays())
+    mortal = sleeper(MUSTER_ATTEMPT="r:stuck:1")
+
+    swept = await sweep_marker("r:stuck")
+
+    assert (swept.pids, swept.left) == ((mortal.pid,), (NO_PID,))
+    assert mortal.wait() == -signal.SIGKILL

@@ -260,6 +260,17 @@ def test_salvaging_after_the_last_process_is_gone_does_not_count_as_stopping() -
     assert [e.event.latency_ms for e in run.past.entries if isinstance(e.event, ev.RunCancelled)] == [80]
 
 
+def test_a_task_of_which_a_process_outlived_its_kill_is_named_when_the_run_is_cancelled() -> None:
+    run = after(run_of(task("a"), task("b"), policy=replace(OPEN, max_parallel=2)), "stop", "a stops")
+    (stops,) = [move for move in moves(run) if move.name == "b stops"]
+    assert stops.result is not None
+    outlived = ev.ProcessSwept(task="b", attempt=1, pids=(), left=(4711,))
+
+    run = play(run, replace(stops, result=replace(stops.result, facts=(outlived, *stops.result.facts))))
+
+    assert [e.event.partial for e in run.past.entries if isinstance(e.event, ev.RunCancelled)] == [("b",)]
+
+
 def test_a_merge_that_is_recorded_is_finished_before_the_run_is_cancelled() -> None:
     run = after(run_of(task("a"), task("b")), "a ends ok", "a audited changed", "a merges", "stop", "b stops")
     assert run.steps == (do.Finish(task="a", before=BASE, after=f"{BASE}a.1;"),)

@@ -215,7 +215,8 @@ class Effects:
         ended: Facts = ()
         if entry.station is Station.WORKING:
             swept = await self._executor.sweep(attempt_id(state.run, step.task, entry.last.number))
-            ended = _ended(step.task, entry.last, Outcome(ending=Ending.STALLED, failure=step.failure, swept=swept))
+            outcome = Outcome(ending=Ending.STALLED, failure=step.failure, swept=swept.pids)
+            ended = _ended(step.task, entry.last, outcome)
         facts = (*ended, *await self._salvage(step.task, entry.last.number))
         failed = ev.TaskFailed(task=step.task, failure=step.failure)
         return (*facts, failed, _letter(entry, step.reason, step.failure, facts))
@@ -229,8 +230,11 @@ class Effects:
             if entry.station is Station.WORKING:
                 took = self._clock.now() - entry.last.started_at
                 length = max(0, took // timedelta(milliseconds=1))
-                outcome = Outcome(ending=Ending.CANCELLED, failure=failure, swept=swept, duration_ms=length)
+                outcome = Outcome(ending=Ending.CANCELLED, failure=failure, swept=swept.pids, duration_ms=length)
                 facts.extend(_ended(step.task, entry.last, outcome))
+            if swept.left:
+                left = ev.ProcessSwept(task=step.task, attempt=entry.last.number, pids=(), left=swept.left)
+                facts.append(left)
             facts.extend(await self._salvage(step.task, entry.last.number))
         failed = ev.TaskFailed(task=step.task, failure=failure)
         # Of a task that was stopped by itself the rest of the run goes on, so somebody has to remember it.
@@ -240,7 +244,7 @@ class Effects:
         # The process tree is gone with the cancelled effect; the task is not to blame and comes back.
         swept = await self._executor.sweep(attempt_id(state.run, step.task, step.attempt))
         failure = Failure(cause=Cause.INTERRUPTED, message=step.why)
-        return _ended(step.task, entry.last, Outcome(ending=Ending.INTERRUPTED, failure=failure, swept=swept))
+        return _ended(step.task, entry.last, Outcome(ending=Ending.INTERRUPTED, failure=failure, swept=swept.pids))
 
     async def _verify_wave(self, state: RunState, step: do.VerifyWave) -> Facts:
         known, tree = wave_receipts(state), state.integration_tree

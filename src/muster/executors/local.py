@@ -16,7 +16,7 @@ from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
 from muster.executors.prices import priced
 from muster.executors.recycle import Recycler
-from muster.executors.scratch import remove_scratch, scratch_path
+from muster.executors.scratch import is_empty, remove_scratch, scratch_path
 from muster.executors.seats import Seats
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
@@ -35,6 +35,7 @@ from muster.ports import (
     Launch,
     News,
     Parser,
+    Swept,
     TelemetryReceiver,
     Tell,
 )
@@ -232,10 +233,14 @@ class LocalExecutor:
         """Remove what was kept for attempts to come."""
         self._recycler.close()
 
-    async def sweep(self, marker: str) -> tuple[int, ...]:
-        """End every process of the attempts that ``marker`` names; returns their pids."""
+    async def sweep(self, marker: str) -> Swept:
+        """End every process of the attempts that ``marker`` names; says which, and what outlived it."""
         swept = await sweep_marker(marker)
-        await anyio.to_thread.run_sync(remove_scratch, scratch_path(marker))
+        scratch = scratch_path(marker)
+        if is_empty(scratch):
+            remove_scratch(scratch)
+        else:
+            await anyio.to_thread.run_sync(remove_scratch, scratch)
         return swept
 
     def _grace(self, grace_s: float) -> Callable[[], float]:

@@ -341,6 +341,7 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
         requested=request.requested,
         acknowledged=request.acknowledged,
         latency_ms=max(0, latency),
+        partial=tuple(name for name, entry in state.tasks.items() if entry.outlived),
     )
     end = over(state, "cancelled", now, request.source)
     if state.stage is Stage.IDLE:

@@ -70,7 +70,10 @@ class RunStateChanged(Record, frozen=True):
 
 
 class RunCancelled(Record, frozen=True):
-    """A cancel request was carried out; ``latency_ms`` runs from request to no process left."""
+    """A cancel request was carried out; ``latency_ms`` runs from request to no process left.
+
+    ``partial`` are the tasks of which a process outlived even SIGKILL, as one in an uninterruptible call does.
+    """
 
     type: ClassVar[str] = "run.cancel"
     source: str

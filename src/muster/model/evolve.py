@@ -139,6 +139,8 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             return state if state.ended else reopen(state, event.task, at)
         case ev.DeadLetterDropped():
             return _settled(state, event, "dropped", event.why)
+        case ev.ProcessSwept():
+            return put(state, replace(state.tasks[event.task], outlived=event.left))
         case ev.NotificationSent():
             return replace(state, told={**state.told, event.id: at})
         case ev.UnknownEvent():
@@ -146,7 +148,6 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
         case (
             ev.RunCancelled()
             | ev.WorkSalvaged()
-            | ev.ProcessSwept()
             | ev.CommandRefused()
             | ev.ConfigResolved()
             | ev.AgentSaid()

@@ -66,7 +66,8 @@ class TaskState(Record, frozen=True):
     that people allowed beyond the manifest; ``forgiven`` is the attempt whose
     failure the newest of them followed. ``level`` is that of the newest
     attempt's heartbeat, empty while it is healthy; ``lost`` says of an attempt
-    that it has to be ended because it shows no life. ``words`` are what people
+    that it has to be ended because it shows no life. ``outlived`` are processes
+    that could not be ended even by force. ``words`` are what people
     said to whoever works on it, of which the newest attempt has ``heard`` the
     first so many.
     """
@@ -86,6 +87,7 @@ class TaskState(Record, frozen=True):
     lost: HeartbeatLost | None = None
     stop_source: str = ""
     reason: str = ""
+    outlived: tuple[int, ...] = ()
     words: tuple[str, ...] = ()
     heard: int = 0
 

@@ -171,12 +171,13 @@ class WorkSalvaged(Record, frozen=True):
 
 
 class ProcessSwept(Record, frozen=True):
-    """Processes that outlived their attempt were ended."""
+    """Processes that outlived their attempt were ended; those ``left`` outlived even SIGKILL."""
 
     type: ClassVar[str] = "process.swept"
     task: str
     attempt: int
     pids: tuple[int, ...]
+    left: tuple[int, ...] = ()
 
 
 class AgentUsed(Record, frozen=True):

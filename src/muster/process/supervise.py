@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 
 from muster.model.record import Record
+from muster.ports import Swept
 from muster.process import facts
 from muster.process.exits import await_exit, await_gone
 from muster.process.facts import Facts
@@ -22,6 +23,7 @@ from muster.process.table import table
 
 _FIRST_PAUSE_S = 0.001
 _LONGEST_PAUSE_S = 0.02
+_SLOWER = 1.25  # so that an end is seen late by a fifth of the time that it took
 _POLITE_SHARE = 0.6
 _LINGER_S = 0.1  # for what the leader leaves, when it has ended before its grace was over
 _KILL_LIMIT_S = 5.0  # a process in an uninterruptible call may outlive SIGKILL for as long as it likes
@@ -155,7 +157,7 @@ class Supervised:
                     return
                 lingered_s += pause_s
             await anyio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * _SLOWER, _LONGEST_PAUSE_S)
 
     async def _interrupt(self, leader: Facts, grace: Callable[[], float]) -> None:
         """Interrupt the program, which the shell that writes the record has started, and wait a part of the grace."""
@@ -184,7 +186,7 @@ class Supervised:
                     self.swept[one.pid] = None
             yield pause_s
             waited_s += pause_s
-            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            pause_s = min(pause_s * _SLOWER, _LONGEST_PAUSE_S)
 
     def _tree(self) -> dict[int, Facts]:
         """All that is alive, as far as this attempt's state makes it necessary to look."""
@@ -250,19 +252,19 @@ async def take_over(
         table.end(marker)
 
 
-async def sweep_marker(prefix: str) -> tuple[int, ...]:
-    """Kill every process of an attempt that ``prefix`` names, whoever started it; returns their pids."""
+async def sweep_marker(prefix: str) -> Swept:
+    """Kill every process of an attempt that ``prefix`` names, whoever started it; says which, and what outlived it."""
     if not prefix:
         raise ValueError("A sweep needs a marker: without one it would end the attempts of every project.")
     swept: dict[int, None] = {}
     waited_s = 0.0
-    while waited_s < _KILL_LIMIT_S and (found := relatives(lambda marker: covers(prefix, marker), None)):
+    while (found := relatives(lambda marker: covers(prefix, marker), None)) and waited_s < _KILL_LIMIT_S:
         for one in found.values():
             if send(one, signal.SIGKILL):
                 swept[one.pid] = None
         await anyio.sleep(_LONGEST_PAUSE_S)
         waited_s += _LONGEST_PAUSE_S
-    return tuple(swept)
+    return Swept(pids=tuple(pid for pid in swept if pid not in found), left=tuple(found))
 
 
 async def _see_through(supervised: Supervised, during: During, grace: Callable[[], float]) -> None:

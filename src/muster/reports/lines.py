@@ -68,6 +68,9 @@ class Narrator:
                 return f"  {event.by} said {event.answer.value}{why}"
             case ev.WorkSalvaged():
                 return f"  s {event.task}: unfinished work saved as {event.ref or event.kept}"
+            case ev.ProcessSwept() if event.left:
+                pids = ", ".join(map(str, event.left))
+                return f"  ! {event.task}: process {pids} outlived SIGKILL; it goes when the system lets it"
             case ev.ProcessSwept():
                 return f"  s {event.task}: {len(event.pids)} left-over process(es) ended"
             case ev.MainMerged():

@@ -139,15 +139,16 @@ class SqliteStore:
         """Wait until there is at least one pending message."""
         while True:
             self._check_open()
-            mark = self._watch.mark()
+            mark, looked = self._watch.mark(), anyio.current_time()
             # Asked here, as a thread would cost more than the answer, after each commit of the run itself.
             if self._watch.reader.ask(lambda connection: queries.has_pending(connection, run)):
                 messages = await self.pending(run)
                 if messages:
                     return messages
             await self._watch.changed(mark)
-            # A busy run commits all the time; one look answers for all commits of this moment.
-            await anyio.sleep(COALESCE_S)
+            # A busy run commits all the time; one look answers for all commits of this moment. What comes to a
+            # quiet one is seen at once.
+            await anyio.sleep(max(0.0, looked + COALESCE_S - anyio.current_time()))
 
     async def last_good(self, run: str) -> int:
         """The ``seq`` of the last entry up to which the hash chain of a run holds; 0 if there is none."""
