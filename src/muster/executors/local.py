@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
-import anyio.to_thread
 import msgspec
 
 from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
 from muster.executors.prices import priced
 from muster.executors.recycle import Recycler
-from muster.executors.scratch import is_empty, remove_scratch, scratch_path
+from muster.executors.scratch import clear_scratch
 from muster.executors.seats import Seats
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT, last_bytes
@@ -236,11 +235,7 @@ class LocalExecutor:
     async def sweep(self, marker: str) -> Swept:
         """End every process of the attempts that ``marker`` names; says which, and what outlived it."""
         swept = await sweep_marker(marker)
-        scratch = scratch_path(marker)
-        if is_empty(scratch):
-            remove_scratch(scratch)
-        else:
-            await anyio.to_thread.run_sync(remove_scratch, scratch)
+        await clear_scratch(marker)
         return swept
 
     def _grace(self, grace_s: float) -> Callable[[], float]:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import anyio.to_thread
+
 # A unix socket's path may have 107 bytes, and programs like to add long names of their own.
 _LONGEST_BASE = 40
 
@@ -42,6 +44,14 @@ def is_empty(path: Path) -> bool:
     with suppress(OSError), os.scandir(path) as entries:
         return next(entries, None) is None
     return True
+
+
+async def clear_scratch(marker: str) -> None:
+    """Remove what an attempt left of its scratch folder; only what may take long is worth a thread."""
+    if is_empty(path := scratch_path(marker)):
+        remove_scratch(path)
+    else:
+        await anyio.to_thread.run_sync(remove_scratch, path)
 
 
 def remove_scratch(path: Path) -> None:
