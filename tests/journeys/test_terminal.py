@@ -104,6 +104,8 @@ def test_ctrl_c_lets_a_task_say_its_last_word_and_keeps_its_work(site: Site) -> 
 
     assert terminal.end() == 130
     assert "Traceback" not in terminal.screen
+    assert "x slow cancelled: stopped by" in terminal.screen
+    assert "given up" not in terminal.screen
     shown = site.show()
     assert (shown["status"], shown["tasks"][0]["status"]) == ("cancelled", "cancelled")
     assert shown["tasks"][1]["attempts"] == []

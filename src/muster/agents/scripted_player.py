@@ -139,7 +139,7 @@ def steps_of(text: str, attempt: int, task: str = "") -> list[object]:
     if script is None:
         script = []
     if not isinstance(script, list):
-        raise ScriptError("a script is a list of steps")
+        raise ScriptError("the prompt of a scripted agent is its script, a list of steps in JSON or YAML")
     return script
 
 

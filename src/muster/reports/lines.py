@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import assert_never
 
 from muster.model import events as ev
+from muster.model.attempts import Cause
 from muster.model.retry import is_parked
 from muster.model.state import RunState
 from muster.model.waves import waves as in_waves
@@ -53,6 +54,8 @@ class Narrator:
                 return f"  ~ {event.task} waits for {self._agents[event.task]} until {event.due:%Y-%m-%d %H:%M} UTC"
             case ev.RetryScheduled():
                 return f"  ~ {event.task} will be tried again" + _in(event.delay_ms)
+            case ev.TaskFailed() if event.failure.cause is Cause.CANCELLED:
+                return f"  x {event.task} cancelled: {_first_line(event.failure.message)}"
             case ev.TaskFailed():
                 return f"  x {event.task} given up: {_first_line(event.failure.message)}"
             case ev.TaskSkipped():
