@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 import zipfile
 from random import Random
@@ -86,6 +87,7 @@ def names(seed: int) -> list[str]:
     chance = Random(seed)
     alphabet = "ab./-_~$`'\"\\ \n\t\x00é@{}:;|&*?[]^<>#%!"
     grown = ["".join(chance.choice(alphabet) for _ in range(chance.randint(1, 12))) for _ in range(6)]
+    grown = [name for name in grown if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", name)]
     return ["../../escape", "-rf", "a/../../b", ".git", "@{-1}", "refs/heads/main", "$(touch hacked)", *grown]
 
 
