@@ -53,11 +53,15 @@ def syntax(side: Side) -> Iterator[Spot]:
 
 def _python(side: Side) -> tuple[int, str] | None:
     error = side.parsed
-    if not isinstance(error, Exception) or _TEMPLATE.search(side.text):
+    if not isinstance(error, Exception):
         return None
-    if isinstance(error, SyntaxError):
-        return error.lineno or 1, error.msg
-    return 1, str(error)
+    if not isinstance(error, SyntaxError):
+        return 1, str(error)
+    line = error.lineno or 1
+    # A template breaks where its marks are; f-strings have the same marks elsewhere.
+    if any(_TEMPLATE.search(side.line(near)) for near in (line - 1, line, line + 1) if 1 <= near <= len(side.lines)):
+        return None
+    return line, error.msg
 
 
 def _data(side: Side, kind: str) -> tuple[int, str] | None:
