@@ -8,23 +8,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import datetime
 from pathlib import Path
 
 import anyio
 import msgspec
 
+from muster.agents.command import CommandAgent
 from muster.engine.journal import load
 from muster.engine.ownership import begin
+from muster.engine.watcher import Watcher
+from muster.executors.local import LocalExecutor
 from muster.model import events as ev
 from muster.model.entries import Draft
 from muster.model.evolve import fold
-from muster.model.heartbeats import Heartbeat, Thresholds, watch
+from muster.model.ids import attempt_id
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
 from muster.operations.runs import interrupted_runs
 from muster.operations.stopping import stop_run
+from muster.ports import AttemptSpec
 from muster.process import list_marked, run
 from muster.testing import demo_project
 from muster.wiring.kit import Kit, open_project
@@ -52,7 +55,7 @@ async def measure(cancels: int) -> list[Figure]:
             figures = [
                 await _figure(f"detect {RUNS} interrupted runs", 5, await _detecting(kit)),
                 await _figure(f"fold {ENTRIES} entries", 100, await _folding(kit)),
-                await _figure(f"watcher tick, {RUNS} runs x {TASKS_PER_RUN} attempts", 5, _ticking(kit.clock.now())),
+                await _ticking(kit, place),
             ]
         return figures + await _cancelling(place, cancels)
 
@@ -112,14 +115,42 @@ def _long_story() -> Iterator[ev.Event]:
             yield ev.AgentSaid(task=name, attempt=1, text="I look at the next file. " * 4)
 
 
-def _ticking(now: datetime) -> Callable[[], Awaitable[object]]:
-    beat = Heartbeat(last_seen=now.isoformat(), last_news=now.isoformat())
-    beats = {f"run{number}:t{task}:1": beat for number in range(RUNS) for task in range(TASKS_PER_RUN)}
+async def _ticking(kit: Kit, place: Path) -> Figure:
+    """As many looks as that many runs take, each at the same real processes through the real executor."""
+    names = [f"t{number}" for number in range(TASKS_PER_RUN)]
+    started = [ev.AttemptStarted(task=name, attempt=1, base="b") for name in names]
+    planned = [ev.TaskPlanned(task=Task(id=name, run="sleep 600")) for name in names]
+    story: list[ev.Event] = [ev.RunStateChanged(state="start", run_id="beats"), _accepted(), *planned, *started]
+    await kit.store.append("beats", 0, [Draft(event=event, at=kit.clock.now()) for event in story])
+    state, executor = await load(kit.store, "beats"), LocalExecutor({"command": CommandAgent()}, kit.clock)
+    watchers = [Watcher(executor) for _ in range(RUNS)]
 
     async def tick() -> None:
-        watch({}, beats, Thresholds(), now)
+        for watcher in watchers:
+            watcher.look(state, kit.clock.now())
 
-    return tick
+    async with anyio.create_task_group() as group:
+        for name in names:
+            id, folder = attempt_id("beats", name, 1), place / "beats" / name
+            spec = AttemptSpec(
+                id=id,
+                run="beats",
+                task=name,
+                number=1,
+                agent="command",
+                workdir=place,
+                folder=folder,
+                command="sleep 600",
+            )
+            group.start_soon(executor.run, spec, lambda _: None, name=id)
+        while any(
+            (beat := executor.beat(attempt_id("beats", name, 1))) is None or not beat.last_news for name in names
+        ):
+            await kit.clock.sleep(0.02)
+        figure = await _figure(f"watcher tick, {RUNS} runs x {TASKS_PER_RUN} attempts", 5, tick)
+        group.cancel_scope.cancel()
+    executor.close()
+    return figure
 
 
 async def _cancelling(place: Path, cancels: int) -> list[Figure]:

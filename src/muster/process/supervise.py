@@ -92,8 +92,11 @@ class Supervised:
     @property
     def alive(self) -> bool:
         """Whether the leader lives, as the system sees it; unlike `ended` it leaves the exit code to `wait`."""
-        leader = self._leader if self._process is None else facts.system.facts(self._process.pid)
-        return leader is not None and is_alive(leader.pid, leader.started)
+        if self._process is None:
+            return self._leader is not None and is_alive(self._leader.pid, self._leader.started)
+        # Until it is reaped its pid is its own, so that one look is enough.
+        leader = facts.system.facts(self._process.pid) if self._process.returncode is None else None
+        return leader is not None and not leader.zombie
 
     def activity(self) -> Activity:
         """What the leader and its descendants have used up."""
