@@ -20,29 +20,13 @@ MAX_SARIF_RESULTS = 5_000
 # What GitHub shows of one step and level: github.com/orgs/community/discussions/26680.
 MAX_ANNOTATIONS = 10
 
-_SARIF_LEVEL = {
-    Severity.BLOCKER: "error",
-    Severity.MAJOR: "error",
-    Severity.MINOR: "warning",
-    Severity.SUGGESTION: "note",
-}
-_GITLAB_SEVERITY = {
-    Severity.BLOCKER: "blocker",
-    Severity.MAJOR: "major",
-    Severity.MINOR: "minor",
-    Severity.SUGGESTION: "info",
-}
-_RDF_SEVERITY = {
-    Severity.BLOCKER: "ERROR",
-    Severity.MAJOR: "ERROR",
-    Severity.MINOR: "WARNING",
-    Severity.SUGGESTION: "INFO",
-}
-_GITHUB_COMMAND = {
-    Severity.BLOCKER: "error",
-    Severity.MAJOR: "error",
-    Severity.MINOR: "warning",
-    Severity.SUGGESTION: "notice",
+# What each severity is called in SARIF, GitLab's report, reviewdog's and GitHub's commands.
+_SARIF, _GITLAB, _RDF, _GITHUB = range(4)
+_CALLED = {
+    Severity.BLOCKER: ("error", "blocker", "ERROR", "error"),
+    Severity.MAJOR: ("error", "major", "ERROR", "error"),
+    Severity.MINOR: ("warning", "minor", "WARNING", "warning"),
+    Severity.SUGGESTION: ("note", "info", "INFO", "notice"),
 }
 # What XML 1.0 cannot hold, not even escaped (https://www.w3.org/TR/xml/#charsets).
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -87,7 +71,7 @@ def as_gitlab(review: Review) -> str:
             "description": _message(finding),
             "check_name": finding.rule,
             "fingerprint": finding.id,
-            "severity": _GITLAB_SEVERITY[finding.severity],
+            "severity": _CALLED[finding.severity][_GITLAB],
             "location": {"path": finding.path or ".", "lines": {"begin": max(finding.line, 1)}},
         }
         for finding in review.findings
@@ -125,7 +109,7 @@ def as_rdjson(review: Review) -> str:
             "message": _message(finding),
             "location": {"path": finding.path or "."}
             | ({"range": {"start": {"line": finding.line}}} if finding.line else {}),
-            "severity": _RDF_SEVERITY[finding.severity],
+            "severity": _CALLED[finding.severity][_RDF],
             "code": {"value": finding.rule},
         }
         for finding in review.findings
@@ -137,7 +121,7 @@ def as_github(review: Review) -> str:
     """Workflow commands that GitHub shows as annotations, as many of each level as it shows."""
     lines = []
     for command in ("error", "warning", "notice"):
-        some = [finding for finding in review.findings if _GITHUB_COMMAND[finding.severity] == command]
+        some = [finding for finding in review.findings if _CALLED[finding.severity][_GITHUB] == command]
         # One place is needed for saying that others have none.
         shown, left = (some, 0) if len(some) <= MAX_ANNOTATIONS else _first(some, MAX_ANNOTATIONS - 1)
         lines += [f"::{command} {_github_place(f)}::{_github_data(_message(f))}" for f in shown]
@@ -180,7 +164,7 @@ def _sarif_result(finding: Finding, index: int) -> dict[str, Any]:
     return {
         "ruleId": finding.rule,
         "ruleIndex": index,
-        "level": _SARIF_LEVEL[finding.severity],
+        "level": _CALLED[finding.severity][_SARIF],
         "message": {"text": _message(finding)},
         "locations": [{"physicalLocation": physical}],
         "partialFingerprints": {"musterFinding/v1": finding.id},

@@ -37,6 +37,7 @@ _NODE = frozenset(
 _SCRIPT_IMPORT = re.compile(
     r"""(?:\bfrom\s+|\brequire\(\s*|\bimport\s*\(\s*|^\s*import\s+)(["'])([^"'\n]+)\1""", re.MULTILINE
 )
+_IMPACT = "The import fails wherever the package is not there by chance."
 _BARE = re.compile(r"^(?:@[a-z0-9][\w.-]*/)?[a-z0-9][\w.-]*", re.IGNORECASE)
 
 
@@ -102,7 +103,7 @@ async def undeclared(
     """A finding for each import that neither the project nor the files that declare packages know."""
     every = [each for pair in pairs for each in wanted(pair)]
     own = _own_modules(tree)
-    every = [each for each in every if not _is_known(each, own)]
+    every = [each for each in every if each.module.partition("/" if each.script else ".")[0] not in own]
     if not every:
         return []
     manifests = [path for path in tree if is_manifest(path) and "node_modules/" not in path]
@@ -113,7 +114,8 @@ async def undeclared(
         names = _declared_for(each, texts)
         if names is None or (each.module in names if each.script else provides(each.module, names)):
             continue
-        if not await _was_imported(objects, before, each):
+        # Where another file imported it before, it is not this change that broke it.
+        if not await imported_in(objects, before, each.module.partition(".")[0], script=each.script):
             found.append((each.pair, _spot(each)))
     return found
 
@@ -129,13 +131,6 @@ def _declared_for(each: Wanted, texts: dict[str, bytes]) -> frozenset[str] | Non
     return frozenset(name for path in kind for name in declared(path, texts[path]))
 
 
-def _is_known(each: Wanted, own: frozenset[str]) -> bool:
-    top = each.module.partition(".")[0]
-    if each.script:
-        return each.module.partition("/")[0] in own
-    return top in own
-
-
 def _own_modules(tree: Iterable[str]) -> frozenset[str]:
     """Names of files and folders with code anywhere: from where a program starts is not known."""
     names: set[str] = set()
@@ -145,12 +140,6 @@ def _own_modules(tree: Iterable[str]) -> frozenset[str]:
             names.update(folders)
             names.add(name.partition(".")[0])
     return frozenset(names)
-
-
-async def _was_imported(objects: Objects, before: str, each: Wanted) -> bool:
-    """Whether another file imported it before: then it is not this change that broke it."""
-    top = each.module.partition(".")[0]
-    return await imported_in(objects, before, top, script=each.script)
 
 
 async def imported_in(objects: Objects, tree: str, module: str, *, script: bool) -> bool:
@@ -174,7 +163,7 @@ def _spot(each: Wanted) -> Spot:
         line=each.line,
         title=f"{package} is imported and declared nowhere",
         detail=f"Declare {package} where the project lists what it needs, or take the import out.",
-        impact="" if each.soft else "The import fails wherever the package is not there by chance.",
+        impact="" if each.soft else _IMPACT,
         evidence=side.line(each.line) if side is not None else "",
         anchor=f"import {package}",
     )
@@ -193,20 +182,17 @@ async def dropped(pairs: Sequence[Pair], objects: Objects, after: str) -> list[t
             script = pair.path.endswith("package.json")
             module = name if script else name.replace("-", "_")
             if not is_aside(pair.path) and await imported_in(objects, after, module, script=script):
-                found.append((pair, _dropped_spot(name)))
+                spot = Spot(
+                    rule="UNDECLARED_DEPENDENCY",
+                    severity=Severity.MAJOR,
+                    line=0,
+                    title=f"{name} is no longer declared and still imported",
+                    detail=f"Declare {name} again, or take out the imports of it.",
+                    impact=_IMPACT,
+                    anchor=f"dropped {name}",
+                )
+                found.append((pair, spot))
     return found
-
-
-def _dropped_spot(name: str) -> Spot:
-    return Spot(
-        rule="UNDECLARED_DEPENDENCY",
-        severity=Severity.MAJOR,
-        line=0,
-        title=f"{name} is no longer declared and still imported",
-        detail=f"Declare {name} again, or take out the imports of it.",
-        impact="The import fails wherever the package is not there by chance.",
-        anchor=f"dropped {name}",
-    )
 
 
 def new_dependencies(pair: Pair) -> Iterator[Spot]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from muster.model.findings import Severity
-from muster.model.record import Record
 from muster.review.rules.kinds import is_aside, is_code, is_script, is_test, language, words
 from muster.review.rules.spots import Side, Spot, normalised
 from muster.review.rules.text import conflict_markers
@@ -22,53 +21,27 @@ _GO_ERROR = re.compile(
 _GO_DROPPED = re.compile(r"^\s*_\s*=\s*(?:\w+\.)+\w+\(|^\s*_\s*=\s*err\s*$")
 
 
-class Sink(Record, frozen=True):
-    """A pattern of ast-grep; ``$X`` is what must be a literal to be harmless."""
-
-    pattern: str
-    what: str
-
-
-_SCRIPT_SINKS = (
-    Sink(pattern="eval($X)", what="eval runs its argument as code"),
-    Sink(pattern="new Function($$$A, $X)", what="new Function makes code of text"),
-    Sink(pattern="new Function($X)", what="new Function makes code of text"),
-    Sink(pattern="$R.innerHTML = $X", what="innerHTML shows text as markup"),
-    Sink(pattern="$R.outerHTML = $X", what="outerHTML shows text as markup"),
-    Sink(pattern="document.write($X)", what="document.write shows text as markup"),
-    Sink(pattern="$R.insertAdjacentHTML($P, $X)", what="insertAdjacentHTML shows text as markup"),
-    Sink(pattern="exec($X, $$$A)", what="exec gives its argument to a shell"),
-    Sink(pattern="execSync($X, $$$A)", what="execSync gives its argument to a shell"),
-    Sink(pattern="$C.exec($X, $$$A)", what="exec gives its argument to a shell"),
-    Sink(pattern="$C.execSync($X, $$$A)", what="execSync gives its argument to a shell"),
-    Sink(pattern="$C.query($X, $$$A)", what="query gets text that was put together"),
-    Sink(pattern="vm.runInThisContext($X)", what="vm runs its argument as code"),
-)
-_SINKS: dict[str, tuple[Sink, ...]] = {
-    "javascript": _SCRIPT_SINKS,
-    "typescript": _SCRIPT_SINKS,
-    "tsx": _SCRIPT_SINKS,
-    "java": (
-        Sink(pattern="$R.exec($X)", what="exec runs a command that was put together"),
-        Sink(pattern="$S.executeQuery($X)", what="executeQuery gets text that was put together"),
-        Sink(pattern="$S.executeUpdate($X)", what="executeUpdate gets text that was put together"),
-        Sink(pattern="$S.execute($X)", what="execute gets text that was put together"),
-    ),
-    "go": (
-        Sink(pattern='exec.Command("sh", "-c", $X)', what="sh -c runs its argument as a command"),
-        Sink(pattern='exec.Command("bash", "-c", $X)', what="bash -c runs its argument as a command"),
-        Sink(pattern="$D.Query($X, $$$A)", what="Query gets text that was put together"),
-        Sink(pattern="$D.Exec($X, $$$A)", what="Exec gets text that was put together"),
-    ),
-    "ruby": (
-        Sink(pattern="eval($X)", what="eval runs its argument as code"),
-        Sink(pattern="system($X)", what="system gives its argument to a shell"),
-    ),
-    "php": (
-        Sink(pattern="eval($X)", what="eval runs its argument as code"),
-        Sink(pattern="shell_exec($X)", what="shell_exec gives its argument to a shell"),
-    ),
+_CODE, _SHELL, _MARKUP = "runs its argument as code", "gives its argument to a shell", "shows text as markup"
+_QUERY = "gets text that was put together"
+# Patterns of ast-grep, in which $X is what must be a literal to be harmless, and what each does with it.
+_SCRIPT = {
+    **dict.fromkeys(("eval($X)", "new Function($$$A, $X)", "new Function($X)", "vm.runInThisContext($X)"), _CODE),
+    **dict.fromkeys(("exec($X, $$$A)", "execSync($X, $$$A)", "$C.exec($X, $$$A)", "$C.execSync($X, $$$A)"), _SHELL),
+    **dict.fromkeys(("$R.innerHTML = $X", "$R.outerHTML = $X", "document.write($X)"), _MARKUP),
+    "$R.insertAdjacentHTML($P, $X)": _MARKUP,
+    "$C.query($X, $$$A)": _QUERY,
 }
+_SINKS = {
+    **dict.fromkeys(("javascript", "typescript", "tsx"), _SCRIPT),
+    "java": dict.fromkeys(("$R.exec($X)", "$S.executeQuery($X)", "$S.executeUpdate($X)", "$S.execute($X)"), _QUERY),
+    "go": {
+        **dict.fromkeys(('exec.Command("sh", "-c", $X)', 'exec.Command("bash", "-c", $X)'), _SHELL),
+        **dict.fromkeys(("$D.Query($X, $$$A)", "$D.Exec($X, $$$A)"), _QUERY),
+    },
+    "ruby": {"eval($X)": _CODE, "system($X)": _SHELL},
+    "php": {"eval($X)": _CODE, "shell_exec($X)": _SHELL},
+}
+_CALLED = re.compile(r"(?:new )?(?:\$?\w+\.)*(\w+)")
 _WORTH_A_LOOK = re.compile(
     r"\beval\b|\bFunction\s*\(|HTML|document\.write|\bexec(?:Sync|ute\w*)?\s*\(|\.[qQ]uery\(|\.Exec\(|exec\.Command"
     r"|runIn|\bsystem\b|shell_exec"
@@ -115,10 +88,11 @@ def script_sinks(side: Side) -> Iterator[Spot]:
     kind = language(side.path)
     if kind not in _SINKS or not _WORTH_A_LOOK.search(side.text) or (root := side.root) is None:
         return
-    for sink in _SINKS[kind]:
-        for node in root.find_all(pattern=sink.pattern):
+    for pattern, what in _SINKS[kind].items():
+        called = _CALLED.match(pattern)
+        for node in root.find_all(pattern=pattern):
             argument = node.get_match("X")
-            if argument is None or not _matters(sink, side, argument.text()):
+            if argument is None or not _matters(pattern, what, side, argument.text()):
                 continue
             place = node.range().start.line + 1
             severity = Severity.MAJOR if not _LITERAL.match(argument.text()) else Severity.MINOR
@@ -128,7 +102,7 @@ def script_sinks(side: Side) -> Iterator[Spot]:
                 rule="SECURITY_INJECTION",
                 severity=Severity.MINOR if is_aside(side.path) else severity,
                 line=place,
-                title=sink.what,
+                title=f"{called[1] if called else pattern} {what}",
                 detail="Pass data as data: a list of arguments, bound values, text nodes.",
                 impact="Whoever controls the text controls what happens.",
                 evidence=side.line(place),
@@ -136,10 +110,10 @@ def script_sinks(side: Side) -> Iterator[Spot]:
             )
 
 
-def _matters(sink: Sink, side: Side, argument: str) -> bool:
-    if "put together" in sink.what:
+def _matters(pattern: str, what: str, side: Side, argument: str) -> bool:
+    if what is _QUERY:
         return bool(_JOINED.search(argument)) and not _LITERAL.match(argument)
-    if sink.pattern.startswith(("exec", "$C.exec")):
+    if pattern.startswith(("exec", "$C.exec")):
         return "child_process" in side.text and not argument.startswith("/")
     return True
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from muster.model.findings import Severity
+from muster.model.record import Record
 from muster.review.rules.kinds import is_aside, is_code, is_script, is_test, language
 from muster.review.rules.python import Def, functions
 from muster.review.rules.spots import Pair, Side, Spot
@@ -31,9 +32,11 @@ _TRIVIAL = re.compile(
 )
 
 
-class _Test:
-    def __init__(self, name: str, line: int, text: str, off: str) -> None:
-        self.name, self.line, self.text, self.off = name, line, text, off
+class _Test(Record, frozen=True):
+    name: str
+    line: int
+    text: str
+    off: str
 
     @property
     def checks(self) -> int:
@@ -54,7 +57,7 @@ def _tests(side: Side | None) -> dict[str, _Test]:
     for (number, name), (following, _) in pairwise([*starts, (len(side.lines) + 1, "")]):
         lines = side.lines[number - 1 : following - 1]
         off = next((each for each in lines if (_SCRIPT_OFF if is_script(side.path) else _GO_OFF).match(each)), "")
-        found[name] = _Test(name, number, "\n".join(lines), off.strip())
+        found[name] = _Test(name=name, line=number, text="\n".join(lines), off=off.strip())
     return found
 
 
@@ -69,7 +72,7 @@ def _python_tests(side: Side) -> Iterator[_Test]:
         marks = [side.line(number) for each in (node, function.owner) if each for number in _decorators(each)]
         marks.append(side.line(node.body[0].lineno))
         off = next((each.strip() for each in marks if _OFF.search(each) and not _CONDITION.search(each)), "")
-        yield _Test(function.name, node.lineno, "\n".join(body), off)
+        yield _Test(name=function.name, line=node.lineno, text="\n".join(body), off=off)
 
 
 def _decorators(node: Def | ast.ClassDef) -> range:
