@@ -31,7 +31,6 @@ from muster.review.scope import Scope, find_scope
 from muster.review.triage import Triage, triage
 from muster.review.trial import Trial
 
-MODES = ("default", "quick", "validate", "dry-run")
 PROGRAMS = "programs"
 
 

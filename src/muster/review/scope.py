@@ -54,7 +54,6 @@ class Scope(Record, frozen=True):
     suggestions: tuple[str, ...] = ()
     disagreeing: tuple[str, ...] = ()
     blobs: dict[str, bytes] = {}
-    patch: bytes = b""
 
     @property
     def too_large(self) -> bool:
@@ -155,7 +154,6 @@ async def _read(
         diff_bytes=max(len(patch), MAX_DIFF_BYTES + 1) if too_long else len(patch),
         warnings=tuple(warnings),
         disagreeing=() if too_long else disagreeing,
-        patch=patch,
     )
     if scope.too_large:
         fitting = await suggest(objects, before, head, MAX_FILES, MAX_DIFF_BYTES)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from muster.model.findings import Review, Verdict
-from muster.model.issues import DocumentError, Issue, Issues, quoted
+from muster.model.issues import Issue, Issues, quoted
 from muster.model.markdown import Document, NotTextError, Section, decode, read_markdown
 from muster.model.yaml_values import YamlList, YamlMap, YamlProblem, YamlScalar, YamlValue, read_yaml
 from muster.review.coordinator import verdict_of
@@ -25,13 +25,6 @@ _NUMERIC = re.compile(
     r"[-+]?(?:0x[0-9a-f_]+|(?:0[ob])?[0-9][0-9_.,:]*(?:e[-+]?[0-9]+)?)|[-+]?\.[0-9_]+|[-+]?\.(?:inf|nan)", re.I
 )
 _FLOW = re.compile(r"^[ \t]*(?:- +)*(?:[\w-]+:[ \t]+)?(?:- +)*[\[{]")
-
-
-class InvalidReviewError(DocumentError):
-    """A review.md cannot be used."""
-
-    exit_code = 6
-    code = "review"
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -61,18 +54,6 @@ def check_review(data: bytes) -> Checked:
     _sections(document, faults)
     mended = _mend(document, review) if faults.errors else ""
     return Checked(review=review, issues=faults.sorted, mended=mended)
-
-
-def read_review(data: bytes, source: str) -> Review:
-    """The review that a document holds, mended where that is possible.
-
-    Raises:
-        InvalidReviewError: it cannot be used; names all the places.
-    """
-    checked = check_review(data)
-    if checked.review is None:
-        raise InvalidReviewError(source, checked.issues)
-    return checked.review
 
 
 def _data(document: Document, issues: Issues) -> Review | None:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 from muster.model.findings import Hunk, Severity
 from muster.review.rules.kinds import is_aside, is_code, is_test, words
-from muster.review.rules.spots import Pair, Spot, normalised
+from muster.review.rules.spots import Pair, Side, Spot, normalised
 
-RULE = "SECURITY_INJECTION"
 # Calls and settings that stand between data and harm.
 _NAMES = words(
     r"""
@@ -59,17 +58,8 @@ def guards(pair: Pair) -> Iterator[Spot]:
         what, detail, severity = next(_of_hunk(gone, come, lost, shrinks), ("", "", Severity.MINOR))
         if what and what not in said:
             said.add(what)
-            line = _place(hunk)
-            yield Spot(
-                rule=RULE,
-                severity=Severity.MINOR if is_aside(pair.path) else severity,
-                line=line,
-                title=what,
-                detail=detail[:1000],
-                impact="What it kept out can come in.",
-                evidence=pair.new.line(line),
-                anchor=f"{what} {normalised(detail)}",
-            )
+            severity = Severity.MINOR if is_aside(pair.path) else severity
+            yield _spot(pair.new, _place(hunk), severity, what, detail[:1000], f"{what} {normalised(detail)}")
     yield from _shorter_lists(pair)
 
 
@@ -104,16 +94,22 @@ def _shorter_lists(pair: Pair) -> Iterator[Spot]:
     for found in _KEPT_OUT.finditer(pair.new.text):
         if missing := old.get(found[1], set()) - set(_QUOTED.findall(found[2])):
             line = pair.new.text.count("\n", 0, found.start()) + 1
-            yield Spot(
-                rule=RULE,
-                severity=Severity.MINOR,
-                line=line,
-                title=f"{found[1]} no longer names {', '.join(sorted(missing))}"[:120],
-                detail="See that it is meant: the list says what is kept out, and it became shorter.",
-                impact="What it kept out can come in.",
-                evidence=pair.new.line(line),
-                anchor=f"{found[1]} {sorted(missing)}",
-            )
+            title = f"{found[1]} no longer names {', '.join(sorted(missing))}"
+            detail = "See that it is meant: the list says what is kept out, and it became shorter."
+            yield _spot(pair.new, line, Severity.MINOR, title, detail, f"{found[1]} {sorted(missing)}")
+
+
+def _spot(side: Side, line: int, severity: Severity, title: str, detail: str, anchor: str) -> Spot:
+    return Spot(
+        rule="SECURITY_INJECTION",
+        severity=severity,
+        line=line,
+        title=title[:120],
+        detail=detail,
+        impact="What it kept out can come in.",
+        evidence=side.line(line),
+        anchor=anchor,
+    )
 
 
 def _lost(pair: Pair) -> Counter[str]:

@@ -19,6 +19,7 @@ _PICKLE = frozenset({"pickle.load", "pickle.loads", "cPickle.loads", "dill.loads
 _PICKLE |= {"cloudpickle.loads", "joblib.load", "jsonpickle.decode", "pickle.Unpickler"}
 _MARKUP = frozenset({"Markup", "markupsafe.Markup", "flask.Markup", "mark_safe", "render_template_string"})
 _MARKUP |= {"flask.render_template_string"}
+_CONTROLS = "Whoever controls the data controls what happens."
 _SAFE_LOADERS = re.compile(r"Safe|Base")
 _SQL = re.compile(
     r"\b(?:SELECT\b.+\bFROM|INSERT\s+INTO|UPDATE\b.+\bSET|DELETE\s+FROM|DROP\s+TABLE|CREATE\s+TABLE|WHERE)\b",
@@ -84,69 +85,59 @@ def _call(
     keywords = {word.arg: word.value for word in call.keywords if word.arg}
     argument = call.args[0] if call.args else next(iter(keywords.values()), None)
     last = name.rpartition(".")[2]
-    what = ""
-    flat = False
-    if argument is None:
-        pass
-    elif name in _CODE:
-        what = f"{name} runs its argument as code"
-    elif name in _SHELL or (last in _SPAWN and _is_true(keywords.get("shell"))):
-        what = f"{name} gives its argument to a shell"
-    elif name in _PICKLE:
-        what = f"{name} runs whatever the data says"
-    elif name == "yaml.load" and not _SAFE_LOADERS.search(_loader(call, keywords)):
-        what = "yaml.load makes any object that the data names"
-    elif name in ("yaml.unsafe_load", "yaml.full_load"):
-        what = f"{name} makes objects that the data names"
-    elif name in _MARKUP:
-        what = f"{last} shows its argument without escaping"
-    elif last in _QUERY and _builds_sql(argument):
-        what = f"{last} gets a query that was put together from text"
+    what = _run(name, last, call, argument, keywords) if argument is not None else ""
+    advice, impact = "Pass data as data: a list of arguments, bound values, a safe loader, escaped text.", _CONTROLS
+    severity = Severity.MAJOR
     if what and argument is not None:
-        if _is_literal(argument, literals):
+        direct = _from(argument, tainted) and name not in _PICKLE
+        if _is_literal(argument, literals) or (name in _MARKUP and not direct):
             severity = Severity.MINOR
-        else:
-            direct = _from(argument, tainted) and name not in _PICKLE
-            severity = Severity.BLOCKER if direct else Severity.MAJOR
-            if name in _MARKUP:
-                severity = Severity.MAJOR if direct else Severity.MINOR
+        elif direct and name not in _MARKUP:
+            severity = Severity.BLOCKER
     elif what := _setting(name, last, keywords):
-        severity, flat = Severity.MAJOR, True
+        advice, impact = "Keep the protection on.", "The other side is not who it says it is."
     else:
         return
-    if is_aside(side.path) or (name in ("yaml.full_load",)):
+    if is_aside(side.path) or name == "yaml.full_load":
         severity = Severity.MINOR
-    origin = ", from a parameter" if severity is Severity.BLOCKER else ""
     yield Spot(
         rule="SECURITY_INJECTION",
         severity=severity,
         line=call.lineno,
-        title=f"{what}{origin}",
-        detail="Keep the protection on."
-        if flat
-        else "Pass data as data: a list of arguments, bound values, a safe loader, escaped text.",
-        impact="Whoever controls the data controls what happens."
-        if not flat
-        else "The other side is not who it says it is.",
+        title=what + ", from a parameter" * (severity is Severity.BLOCKER),
+        detail=advice,
+        impact=impact,
         evidence=side.line(call.lineno),
         symbol=symbol,
         anchor=f"{name} {ast.unparse(argument)[:300] if argument is not None else ''}",
     )
 
 
+def _run(name: str, last: str, call: ast.Call, argument: ast.expr, keywords: dict[str, ast.expr]) -> str:
+    """What a call does with its argument, if that is more than taking it as data."""
+    if name in _CODE:
+        return f"{name} runs its argument as code"
+    if name in _SHELL or (last in _SPAWN and _is(True, keywords.get("shell"))):
+        return f"{name} gives its argument to a shell"
+    if name in _PICKLE:
+        return f"{name} runs whatever the data says"
+    unsafe = name == "yaml.load" and not _SAFE_LOADERS.search(_loader(call, keywords))
+    if unsafe or name in ("yaml.unsafe_load", "yaml.full_load"):
+        return f"{name} makes objects that the data names"
+    if name in _MARKUP:
+        return f"{last} shows its argument without escaping"
+    return f"{last} gets a query that was put together from text" * (last in _QUERY and _builds_sql(argument))
+
+
 def _setting(name: str, last: str, keywords: dict[str, ast.expr]) -> str:
     """A protection that a call switches off, by its very words."""
-    if _is_false(keywords.get("verify")):
+    if _is(False, keywords.get("verify")) or "_unverified_" in last:
         return f"{last} does not verify certificates"
-    if "_unverified_" in last:
-        return f"{last} does not verify certificates"
-    if _is_false(keywords.get("autoescape")):
+    if _is(False, keywords.get("autoescape")):
         return f"{last} does not escape what it renders"
     if name == "tempfile.mktemp":
         return "tempfile.mktemp names a file that another program can make first"
-    if last == "set_missing_host_key_policy":
-        return "Any host key is accepted"
-    return ""
+    return "Any host key is accepted" if last == "set_missing_host_key_policy" else ""
 
 
 def _parameters(function: Def) -> frozenset[str]:
@@ -211,12 +202,8 @@ def _loader(call: ast.Call, keywords: dict[str, ast.expr]) -> str:
     return ast.unparse(loader) if loader is not None else ""
 
 
-def _is_true(value: ast.AST | None) -> bool:
-    return isinstance(value, ast.Constant) and bool(value.value)
-
-
-def _is_false(value: ast.AST | None) -> bool:
-    return isinstance(value, ast.Constant) and value.value is False
+def _is(wanted: bool, value: ast.AST | None) -> bool:
+    return isinstance(value, ast.Constant) and (bool(value.value) if wanted else value.value is False)
 
 
 def _name(function: ast.AST, aliases: dict[str, str]) -> str:
