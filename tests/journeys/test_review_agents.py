@@ -68,9 +68,7 @@ def test_what_an_agent_proves_to_have_read_and_found_counts(judged: Site) -> Non
 @pytest.mark.parametrize(
     ("steps", "read", "status", "word"),
     [
-        ("", [], "unattested", "src/app.py"),
         ("", [{**READ, "hunks": 2}], "unattested", "src/app.py"),
-        ("", [{**READ, "last_added": "something else"}], "unattested", "src/app.py"),
         ("- write: {path: src/new.py, text: x}\n", [READ], "failed", "changed files"),
         ("- exit: {code: 1, class: crash, message: gone}\n", [READ], "failed", "gone"),
     ],

@@ -89,6 +89,7 @@ def test_a_block_sends_the_work_back_to_the_plans_agent_and_the_mended_work_is_m
     assert "review-fix-1" in crew.muster("show").out
 
 
+@pytest.mark.campaign  # that rounds end is proven for all runs by the exhaustive gates
 def test_work_that_is_not_mended_is_sent_back_no_more_than_the_rounds_allow(crew: Site) -> None:
     crew.write({"muster.toml": "[review]\nmax_rounds = 3\n"})
     worker(crew, f"cat >> app.py <<'X'\n{CONFLICT}# $(date +%N)\nX\n")
