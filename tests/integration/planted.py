@@ -26,6 +26,7 @@ class Planted(NamedTuple):
 PYTHON = "import os\n\n\ndef run(name):\n    return name\n"
 MISTAKES = (
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a1.py", PYTHON, PYTHON + "def broken(:\n", 6),
+    Planted("BROKEN_SYNTAX", "BLOCKER", "src/a6.py", "x = f'{{'\n", "x = f'{{'\n\n\ndef broken(:\n", 4),
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a2.json", '{"a": 1}\n', '{"a": 1,}\n', 1),
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a3.toml", "a = 1\n", "a = 1\nb = \n", 2),
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a4.yaml", "a: 1\n", "a: 1\n b: [\n"),
@@ -85,6 +86,7 @@ HARMLESS = (
     ("src/h13.py", None, "# -*- coding: latin-1 -*-\nname = 'caf\u00e9'\n"),
     ("src/h14.tsconfig.json", None, '{"a": 1}\n'),
     ("templates/h15.yaml", None, "a: {{ value }}\n b: {% if x %}\n"),
+    ("src/h17.py", None, "x = 1\n{% if y %}\nclass {{ name }}:\n    pass\n{% endif %}\n"),
     ("src/h16.py", None, "import sys\nimport tomllib\n\n\nif sys.version_info < (3, 11):\n    import tomli\n"),
 )  # fmt: skip
 MANIFESTS = {
