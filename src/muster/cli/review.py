@@ -47,8 +47,7 @@ class _Review(click.Command):
 @click.option(
     "--gate",
     type=click.Choice(["any", "corroborated", "verified"]),
-    default="any",
-    help="What a finding of an agent needs before it counts.",
+    help="What a finding of an agent needs before it counts; by default what the settings say.",
 )
 @json_option
 @click.pass_context
@@ -60,7 +59,7 @@ def review(
     mode: str,
     form: str | None,
     fail_on: str | None,
-    gate: str,
+    gate: str | None,
     as_json: bool,
 ) -> None:
     """Review what changed: find what is wrong, say how sure that is, come to a verdict.
@@ -100,7 +99,7 @@ def refute(finding: str, why: str) -> None:
 
 
 async def _review(
-    path: Path | None, slug: str | None, since: str, mode: str, form: str | None, fail_on: str | None, gate: str
+    path: Path | None, slug: str | None, since: str, mode: str, form: str | None, fail_on: str | None, gate: str | None
 ) -> int:
     import os
 
@@ -122,7 +121,9 @@ async def _review(
     started = clock.monotonic()
     home, resolved = read_settings()
     request, project = request_for(Path.cwd(), home, path=path, slug=slug, since=since)
-    request = replace(on_terms(request, resolved.settings.review), mode=mode, bar=Bar(gate))
+    request = replace(on_terms(request, resolved.settings.review), mode=mode)
+    if gate is not None:
+        request = replace(request, bar=Bar(gate))
     if mode == "dry-run":
         scope, seen = await survey(request)
         _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")
