@@ -7,6 +7,8 @@ import pytest
 
 from muster.bench.crash import Point, points, reference, try_point
 
+pytestmark = pytest.mark.slow
+
 SLICES = 8
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -206,15 +207,15 @@ async def test_a_record_that_names_a_recycled_pid_hurts_nobody(tmp_path: Path) -
 def test_nothing_is_left_however_often_control_c_is_pressed(tmp_path: Path, presses: int) -> None:
     spec = scripted(tmp_path, DAEMON, WIPED_DAEMON, "ignore_term", {"say": "now"}, "hang", grace_s=1.0)
     owner = host(spec)
-    assert settled(lambda: b'"now"' in written(spec))
-
-    for _ in range(presses):
-        owner.send_signal(signal.SIGINT)
-        try:
-            owner.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-    owner.wait(30)
+    try:
+        assert settled(lambda: b'"now"' in written(spec))
+        for _ in range(presses):
+            owner.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                owner.wait(0.05)
+        owner.wait(30)
+    finally:
+        kill(owner)
 
     assert len(daemons(spec)) == 2
     assert nothing_is_left(spec)

@@ -21,6 +21,8 @@ from muster.testing.invariants import place
 from muster.testing.outcomes import Menu
 from muster.testing.simulation import BASE, Past, World, begin, moves, play, restarts
 
+pytestmark = pytest.mark.slow
+
 MAIN = place(Boundary.MAIN_MERGE, "main")
 PLAN = place(Boundary.PLAN_READY, "plan")
 
