@@ -62,7 +62,8 @@ def test_words_become_a_merged_change_through_explore_execute_and_verify(site: S
     assert used["usage"] == {"input": 70, "output": 7, "cost_usd": 0.5, "cost_source": "reported", "model": "scripted"}
     assert used["session"]
     assert {data["tool"] for data in site.of("agent.tool_called")} == {"write"}
-    assert [data["phase"] for data in site.of("phase.finished")] == ["research", "execute", "review"]
+    # The verifier's phase is the review too, before the whole work is reviewed.
+    assert [data["phase"] for data in site.of("phase.finished")] == ["research", "execute", "review", "review"]
     assert prompt(site, "execute").startswith("Add a --verbose flag\n---\n")
     assert "The flags are in a.txt." in prompt(site, "execute")
 
@@ -108,7 +109,7 @@ def test_the_plan_of_an_agent_becomes_tasks_after_one_round_of_repair(site: Site
     tasks = {task["id"]: task for task in site.show()["tasks"]}
     assert tasks["T1"]["needs"] == ["plan-ready"]
     assert tasks["execute"]["needs"] == ["plan-ready", "T1", "T2"]
-    assert [data["phase"] for data in site.of("phase.finished")] == ["research", "plan", "execute", "review"]
+    assert [data["phase"] for data in site.of("phase.finished")] == ["research", "plan", "execute", "review", "review"]
     assert "There is a.txt." in prompt(site, "T1")
     assert "Write one and two" in prompt(site, "T2")
 
