@@ -81,6 +81,7 @@ class Meter:
                 metrics.resumed.inc()
             case ev.PlanAccepted():
                 run.profile = event.policy.profile
+                run.workflow = event.workflow or run.workflow
             case ev.PhaseStarted():
                 run.phase = event.phase
             case ev.GateAsked():
