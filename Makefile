@@ -26,10 +26,10 @@ demo: setup ## see a whole run with scripted agents, no account needed
 	@$(BIN)/muster demo
 
 test: setup ## run the default test suite; ARGS="-k name" narrows it
-	@$(BIN)/pytest -n 2 $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
 
 campaign: setup ## every failure mode at full length (up to 20 minutes)
-	@$(BIN)/pytest -n 2 -m campaign $(ARGS)
+	@$(BIN)/pytest -n 2 --dist worksteal -m campaign $(ARGS)
 
 live: setup ## install the agents' programs and drive them against a scripted model
 	@$(BIN)/python -m tests.live.install $(if $(UPGRADE),--upgrade)
