@@ -153,8 +153,8 @@ class Workspace(Protocol):
     """The repository as one run sees it: folders to work in, commits, merges, refs.
 
     The user's branch, index, working tree and configuration are never touched,
-    except by `move_main` and `undo_main`. Every step may be repeated after a
-    crash with the same arguments and comes to the same result.
+    except by `move_main`. Every step may be repeated after a crash with the
+    same arguments and comes to the same result.
     """
 
     async def recover(self) -> None:

@@ -160,7 +160,7 @@ async def test_undo_never_takes_back_what_somebody_did_since(tmp_path: Path, how
     repo.run(how)
     users = repo.users()
 
-    state = await work.undo_main(MAIN, after, before)
+    state = await (await repo.repository()).undo("r1", MAIN, after, before)
 
     assert (state.reason, repo.users()) == (reason, users)
 
@@ -176,7 +176,7 @@ async def test_undo_spares_a_file_that_only_the_old_state_knows(tmp_path: Path) 
     await work.move_main(MAIN, base, left.commit)
     (repo.top / "a.txt").write_text("mine, ignored\n")
 
-    state = await work.undo_main(MAIN, left.commit, base)
+    state = await (await repo.repository()).undo("r1", MAIN, left.commit, base)
 
     assert state.reason == "in-the-way"
     assert (repo.top / "a.txt").read_text() == "mine, ignored\n"

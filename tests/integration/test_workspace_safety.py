@@ -42,7 +42,7 @@ async def test_hooks_and_commands_of_a_repository_do_not_run(tmp_path: Path) -> 
     await repository.diff(base, merged.commit)
     moved = await work.move_main("refs/heads/main", base, merged.commit)
     await work.close()
-    back = await work.undo_main("refs/heads/main", merged.commit, base)
+    back = await repository.undo("r1", "refs/heads/main", merged.commit, base)
 
     assert (moved.reason, back.reason) == ("", "")
     assert not ran.exists()

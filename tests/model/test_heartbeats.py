@@ -16,7 +16,6 @@ from muster.model.heartbeats import (
     Pulse,
     Thresholds,
     classify,
-    in_three,
     may_end,
     watch,
 )
@@ -58,10 +57,6 @@ def test_what_is_missing_not_alive_or_unreadable_is_dead(beat: Heartbeat | None)
 
 def test_a_time_without_a_zone_is_utc() -> None:
     assert classify(Heartbeat(last_seen="2026-01-01T11:59:50"), LIMITS, NOW) is Level.HEALTHY
-
-
-def test_for_whoever_knows_three_levels_a_warning_is_healthy() -> None:
-    assert [in_three(level) for level in Level] == [Level.HEALTHY, Level.HEALTHY, Level.STALE, Level.DEAD]
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1e6))

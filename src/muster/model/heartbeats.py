@@ -84,11 +84,6 @@ def classify(heartbeat: Heartbeat | None, thresholds: Thresholds, now: datetime)
     return Level.WARN if elapsed_s >= thresholds.warn_s else Level.HEALTHY
 
 
-def in_three(level: Level) -> Level:
-    """The level for whoever knows only three: what is merely quiet counts as healthy."""
-    return Level.HEALTHY if level is Level.WARN else level
-
-
 def age_s(seen: str, now: datetime) -> float | None:
     """Seconds since a moment that was written down; None when it cannot be read."""
     try:

@@ -9,7 +9,6 @@ from decimal import Decimal
 DURATION_FORMS = "a duration such as 90s, 30m, 1h30m, 1.5h, 2d or plain seconds"
 MONEY_FORMS = 'an amount in US dollars such as "2 usd", "$2" or 2.50'
 TOKEN_FORMS = 'a number of tokens such as "200k tokens", "1.5m tokens" or "9000 tokens"'
-SIZE_FORMS = "a size such as 512 MiB, 10 MB, 1.5 GiB or plain bytes"
 
 # More digits than any real quantity needs, few enough that no conversion overflows.
 _MAX_CHARS = 40
@@ -20,7 +19,6 @@ _DURATION = re.compile(rf"(?:{_NUMBER} ?(?:ms|s|m|h|d) ?)+")
 _PLAIN = re.compile(_NUMBER)
 _MONEY = re.compile(rf"\$ ?({_NUMBER})|({_NUMBER})(?: ?(?:usd|\$))?")
 _TOKENS = re.compile(rf"({_NUMBER}) ?([km]?) ?tokens?")
-_SIZE = re.compile(rf"({_NUMBER}) ?([kmgt]i?b?|b)?")
 _SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
@@ -125,26 +123,6 @@ def parse_tokens(text: str) -> int:
     if match is None:
         raise ValueError(f"{_shown(text)} is not {TOKEN_FORMS}")
     return int(Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2]])
-
-
-def parse_size(text: str) -> int:
-    """Read a number of bytes; KiB, MiB, … count in 1024, kB, MB, … in 1000.
-
-    >>> [parse_size(text) for text in ("512 MiB", "10 MB", "1.5k", "42", "7B")]
-    [536870912, 10000000, 1500, 42, 7]
-    >>> parse_size("big")
-    Traceback (most recent call last):
-    ValueError: 'big' is not a size such as 512 MiB, 10 MB, 1.5 GiB or plain bytes
-
-    Raises:
-        ValueError: the text is something else.
-    """
-    match = _SIZE.fullmatch(_cleaned(text))
-    if match is None:
-        raise ValueError(f"{_shown(text)} is not {SIZE_FORMS}")
-    unit = match[2] or "b"
-    power = "bkmgt".index(unit[0])
-    return int(Decimal(match[1]) * (1024 if "i" in unit else 1000) ** power)
 
 
 def format_size(size: int) -> str:

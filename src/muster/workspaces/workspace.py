@@ -253,10 +253,6 @@ class GitWorkspace:
         """Move the user's branch forward; see the seam."""
         return await self._main.forward(target, before, after)
 
-    async def undo_main(self, target: str, before: str, after: str) -> MainState:
-        """Put the user's branch from ``before`` back to ``after``, if nobody moved it and nothing can be hurt."""
-        return await self._main.back(target, before, after)
-
     async def close(self) -> None:
         """Remove the folders of the run; whatever is not reachable is salvaged first."""
         await self._pool.drain()
