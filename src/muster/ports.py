@@ -258,8 +258,8 @@ class Executor(Protocol):
     def forget(self, folder: Path) -> None:
         """The journal has the outcome of the attempt in ``folder``: what was kept for adopting it may go."""
 
-    def hurry(self) -> None:
-        """From now on stop with no grace: a person asked twice."""
+    def hurry(self, marker: str = "") -> None:
+        """From now on stop what ``marker`` names, or everything, with no grace: a person asked for it."""
 
     async def sweep(self, marker: str) -> Swept:
         """End every process whose environment marker starts with ``marker``; says which, and what outlived it."""

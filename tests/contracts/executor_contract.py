@@ -206,6 +206,28 @@ class ExecutorContract:
         assert nothing_is_left(spec)
 
     @pytest.mark.anyio
+    async def test_a_hurry_about_one_attempt_leaves_the_others_their_grace(self, tmp_path: Path) -> None:
+        executor = self.make()
+        hurried = scripted(tmp_path, "ignore_term", {"say": "waiting"}, "hang", task="T1", grace_s=3600.0)
+        spared = attempt(
+            tmp_path,
+            command="trap 'sleep 0.3; echo bye; exit' TERM; echo ready; while :; do sleep 0.02; done",
+            task="T2",
+            grace_s=30.0,
+        )
+
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                group.start_soon(executor.run, hurried, ignore)
+                group.start_soon(executor.run, spared, ignore)
+                await until_written(hurried, b"waiting")
+                await until_written(spared, b"ready")
+                executor.hurry(hurried.id)
+                group.cancel_scope.cancel()
+
+        assert b"bye" in written(spared)
+
+    @pytest.mark.anyio
     async def test_an_agent_tells_its_news_while_it_works(self, tmp_path: Path) -> None:
         told: list[News] = []
         spec = scripted(tmp_path, {"say": "hello"}, {"usage": {"input": 3, "output": 4, "cost_usd": 0.5}}, "hang")

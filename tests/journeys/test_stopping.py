@@ -74,6 +74,22 @@ def test_one_task_is_stopped_and_the_others_go_on(site: Site) -> None:
     assert site.muster("stop", "@last/none").code in (1, 2)
 
 
+def test_a_stop_that_waits_for_grace_can_be_hurried_from_another_terminal(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("deaf", f"trap '' TERM; {meeting.command}; while :; do read _ < {meeting.go}; done"))
+    site.write({"muster.toml": "[run]\ngrace_s = 600\n"})
+    running = site.start("run", "--plan", "plan.md", "--gates", "open")
+    meeting.reached()
+
+    first = site.start("stop", "--json")
+    site.wait_for("run.state", state="cancel_requested")
+    hurried = site.muster("stop", "--now", "--json")
+
+    assert (hurried.code, hurried.json["result"]) == (0, "cancelled"), hurried
+    assert first.end().json["result"] == "cancelled"
+    assert running.end().code == 7
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_terminated_run_is_left_to_be_continued(site: Site, number: signal.Signals) -> None:
     meeting = site.meeting()

@@ -70,6 +70,14 @@ def test_a_second_stop_is_refused_because_the_first_is_being_followed() -> None:
     assert refusal(after(run, "stop a"), "stop", task="a") == "already stopping a"
 
 
+def test_a_second_stop_that_is_in_a_hurry_is_taken_and_needs_no_event() -> None:
+    for run, task in ((after(run_of(), "stop"), ""), (after(run_of(), "stop a"), "a")):
+        sent = Message(id="m1", run="r", kind="stop", sender="cli", at=START, data={"task": task, "now": "1"})
+        assert respond(run.state, sent) == ()
+
+    assert isinstance(answer_to(run_of(), "stop", now="1"), ev.RunStateChanged)
+
+
 def test_what_is_over_cannot_be_stopped() -> None:
     run = after(run_of(), "a ends auth", "a is given up")
     assert refusal(run, "stop", task="a") == "already-terminal: a is failed"

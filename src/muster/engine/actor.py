@@ -191,9 +191,16 @@ class Actor:
         messages, self._messages = self._messages, []
         for message in messages:
             if message.data.get("now"):
-                self._executor.hurry()
+                self._hurry(message.data.get("task", ""))
             await self._journal.append(respond(self.state, message), consumed=(message.id,))
         self._answered.set()
+
+    def _hurry(self, task: str) -> None:
+        """Give no more grace to the run, or to the task's attempt alone."""
+        if not task:
+            self._executor.hurry()
+        elif (entry := self.state.tasks.get(task)) is not None and entry.attempts:
+            self._executor.hurry(attempt_id(self.state.run, task, entry.last.number))
 
     def _reconcile(self, group: TaskGroup, steps: tuple[do.Step, ...]) -> str:
         """Start what is wanted and not in flight, cancel what is in flight and not wanted; returns why to park."""

@@ -39,6 +39,7 @@ from muster.ports import (
     Tell,
 )
 from muster.process import Command, Ended, supervise, sweep_marker, take_over
+from muster.process.identity import covers
 
 _COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
 # All that says where telemetry goes, and with which credentials.
@@ -68,7 +69,7 @@ class LocalExecutor:
         self._environ = dict(os.environ if environ is None else environ)
         self._secrets = secret_values(self._environ)
         self._redactor = Redactor(self._secrets)
-        self._hurried = False
+        self._hurried: set[str] = set()
         self._allowed: dict[tuple[str, ...], dict[str, str]] = {}
         self._recycler = Recycler()
         self._attended: dict[str, Watch | None] = {}
@@ -112,7 +113,7 @@ class LocalExecutor:
         try:
             if failure := _cannot_run(launch.argv[0], spec.workdir, env["PATH"]):
                 return Outcome(ending=Ending.ERROR, failure=failure)
-            ended = await supervise(command, watch, self._grace(spec.grace_s))
+            ended = await supervise(command, watch, self._grace(spec))
             await watch.read_to_end()
             tail = folder.error_tail(redactor, _ERROR_TAIL)
         except anyio.get_cancelled_exc_class():
@@ -165,7 +166,7 @@ class LocalExecutor:
             left = msgspec.structs.replace(spec, timeout_s=left_s)
             watch = self._watch(folder, left, launch, parser, redactor, tell)
         try:
-            ended = await take_over(spec.id, folder.record, watch, self._grace(spec.grace_s), polite=polite)
+            ended = await take_over(spec.id, folder.record, watch, self._grace(spec), polite=polite)
             await watch.read_to_end()
             tail = folder.error_tail(redactor, _ERROR_TAIL)
         finally:
@@ -205,7 +206,7 @@ class LocalExecutor:
                 marker=spec.id,
                 stdout=folder.stdout,
             )
-            ended = await supervise(command, watch, self._grace(spec.grace_s))
+            ended = await supervise(command, watch, self._grace(spec))
             tail = last_bytes(folder.stdout, self._redactor, _TAIL).decode("utf-8", "replace")
         except OSError as problem:
             raise EnvironmentProblem(f"Cannot check `{spec.command}`: {_words(problem)}.") from problem
@@ -220,9 +221,9 @@ class LocalExecutor:
             tail=tail,
         )
 
-    def hurry(self) -> None:
-        """From now on stop with no grace: a person asked twice."""
-        self._hurried = True
+    def hurry(self, marker: str = "") -> None:
+        """From now on stop what ``marker`` names, or everything, with no grace: a person asked for it."""
+        self._hurried.add(marker)
 
     def forget(self, folder: Path) -> None:
         """What was kept for adopting the attempt may go; an attempt that wrote nothing leaves no folder."""
@@ -238,8 +239,8 @@ class LocalExecutor:
         await clear_scratch(marker)
         return swept
 
-    def _grace(self, grace_s: float) -> Callable[[], float]:
-        return lambda: 0.0 if self._hurried else grace_s
+    def _grace(self, spec: AttemptSpec | CheckSpec) -> Callable[[], float]:
+        return lambda: 0.0 if any(covers(marker, spec.id) for marker in self._hurried) else spec.grace_s
 
     def _prepare(self, spec: AttemptSpec) -> tuple[Launch, Parser] | Outcome:
         agent = self._agents.get(spec.agent)

@@ -34,7 +34,8 @@ def respond(state: RunState, message: Message) -> tuple[ev.Event, ...]:
     """The events a message causes; one that cannot be followed is refused with a reason, never dropped."""
     match message.kind:
         case "stop":
-            return (_stop(state, message),)
+            # Under way already: that it is to have no grace needs no second event.
+            return () if message.data.get("now") and _is_stopping(state, message) else (_stop(state, message),)
         case "answer":
             return _answer(state, message)
         case "budget":
@@ -63,6 +64,13 @@ def _tell(state: RunState, message: Message) -> ev.Event:
     if not entry.last.session:
         return _refused(message, f"{agent!r} has not begun a session yet, so it cannot be told anything now")
     return ev.TaskTold(task=task, text=message.data.get("text", ""), by=message.data.get("by", message.sender))
+
+
+def _is_stopping(state: RunState, message: Message) -> bool:
+    entry = state.tasks.get(message.data.get("task", ""))
+    if entry is not None:
+        return bool(entry.stop_source) and not entry.status.closed
+    return not message.data.get("task") and state.cancel is not None and not state.ended
 
 
 def _stop(state: RunState, message: Message) -> ev.Event:
