@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 from tests.journeys.site import MUSTER, PATIENCE_S, Site, adds, task
@@ -103,3 +104,17 @@ def test_words_of_every_script_go_through_a_poor_locale(site: Site) -> None:
     ascii_only = {**poor, "PYTHONIOENCODING": "ascii"}
     assert site.muster("show", env=ascii_only).code == 0
     assert site.muster("ls", env=ascii_only).code == 0
+
+
+def test_a_task_cannot_make_the_terminal_obey_it(site: Site) -> None:
+    evil = "printf '\\033]0;owned\\007\\033[2Jgone\\r' >&2; exit 1"
+    site.plan(
+        task("fails", evil, on_failure="continue"),
+        task("checked", "echo x > x.txt", verify=["printf '\\033[2Jgone'; false"], on_failure="continue"),
+    )
+
+    said = [site.muster("run", "--plan", "plan.md", "--gates", "open").out]
+    said += [site.muster(*words).out for words in (["show"], ["dead", "ls"], ["dead", "show", "fails"], ["report"])]
+
+    assert "gone" in said[0]
+    assert [text for text in said if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)] == []

@@ -23,6 +23,7 @@ from muster.executors.watch import Teller, Watch
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
 from muster.model.correlation import Correlation
 from muster.model.errors import EnvironmentProblem, MusterError
+from muster.model.plain_text import plain_text
 from muster.model.redaction import Redactor, secret_values
 from muster.ports import (
     Agent,
@@ -207,7 +208,7 @@ class LocalExecutor:
                 stdout=folder.stdout,
             )
             ended = await supervise(command, watch, self._grace(spec))
-            tail = last_bytes(folder.stdout, self._redactor, _TAIL).decode("utf-8", "replace")
+            tail = plain_text(last_bytes(folder.stdout, self._redactor, _TAIL).decode("utf-8", "replace"))
         except OSError as problem:
             raise EnvironmentProblem(f"Cannot check `{spec.command}`: {_words(problem)}.") from problem
         finally:
@@ -373,7 +374,8 @@ def _read(spec: AttemptSpec, parser: Parser, ended: Ended, tail: bytes, redactor
         said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
     except Exception as problem:  # a dialect from another package must not end the run
         said = _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
-    failure = said.failure and msgspec.structs.replace(said.failure, message=redactor(said.failure.message))
+    message = plain_text(redactor(said.failure.message)) if said.failure else ""
+    failure = said.failure and msgspec.structs.replace(said.failure, message=message)
     usage = priced(msgspec.structs.replace(said.usage, model=redactor(said.usage.model)), spec.model)
     return msgspec.structs.replace(said, failure=failure, usage=usage, session=redactor(said.session))
 
