@@ -30,7 +30,7 @@ from muster.process import (
 )
 from muster.process.facts import Facts, Portable, ProcFs
 from muster.process.identity import covers, send
-from muster.process.shim import read_record, recorded
+from muster.process.shim import note_orphan, read_record, recorded
 from muster.process.table import table
 
 # Higher than any pid that Linux gives out.
@@ -215,6 +215,7 @@ def test_a_marker_covers_what_belongs_to_it() -> None:
         ("pid 7\nshim: line 7: 9 Killed  ( exec )\nexit 137\n", None, 9),
         ("pid 7\nsome words\nexit 2\n", 2, None),
         ("\x00\xff\n\n", None, None),
+        ("pid 7\norphan 9 12.5\nexit 143\norphan x\n", 143, None),
     ],
 )
 def test_a_record_says_no_more_than_was_written(
@@ -225,6 +226,16 @@ def test_a_record_says_no_more_than_was_written(
     record = read_record(tmp_path / "record")
 
     assert (record.code, record.signal) == (code, number)
+
+
+def test_an_orphan_is_noted_with_the_very_number_that_identifies_it(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    orphans = [facts.Facts(pid=9, parent=1, session=9, started=started) for started in (0.07, 9999e9 + 0.29, 1e16)]
+
+    for orphan in orphans:
+        note_orphan(record, orphan)
+
+    assert read_record(record).orphans == tuple((one.pid, one.started) for one in orphans)
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])

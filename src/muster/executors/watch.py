@@ -96,6 +96,7 @@ class Watch:
     async def _look(self, supervised: Supervised, every_s: float, scope: anyio.CancelScope) -> None:
         while True:
             await self.catch_up()
+            supervised.note_orphans()
             silent_s = self._silence(supervised)
             self.flooded = max(self._sizes) > SIZE_LIMIT
             self.stalled = 0 < self._stall_timeout_s <= silent_s

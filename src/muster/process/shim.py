@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -27,6 +29,7 @@ exit $code
 """
 _SIGNAL_BASE = 128
 _SHELL = "/bin/sh"
+_ORPHAN = re.compile(rb"(\d+) (\d+\.\d+(?:e\+\d+)?)")
 
 # A shell command needs no shell around it: its own writes down how it ends. What a script does to the EXIT
 # trap, or by `exec`, costs only the record, which says less then, never something wrong.
@@ -50,12 +53,16 @@ def _dies_without_a_word() -> bool:
 
 
 class LifeRecord(Record, frozen=True):
-    """What a shim wrote down so far; ``code`` stays None until the command has ended."""
+    """What a shim wrote down so far; ``code`` stays None until the command has ended.
+
+    ``orphans`` are what its owner wrote beside it: processes that carry no marker, by pid and start.
+    """
 
     pid: int | None = None
     leader: Facts | None = None
     code: int | None = None
     signal: int | None = None
+    orphans: tuple[tuple[int, float], ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -78,18 +85,34 @@ def read_record(record: Path) -> LifeRecord:
         return LifeRecord()
     pid: int | None = None
     leader: Facts | None = None
+    end: int | None = None
     words = False
+    orphans: list[tuple[int, float]] = []
     for line in lines:
         key, _, value = line.partition(b" ")
         if key == b"pid" and value.isdigit():
             pid = int(value)
         elif key == b"stat" and isinstance(facts.system, ProcFs):
             leader = facts.system.parse(value)
-        elif key == b"exit" and value.isdigit():
-            code = int(value)
-            if words and code > _SIGNAL_BASE:
-                return LifeRecord(pid=pid, leader=leader, signal=code - _SIGNAL_BASE)
-            return LifeRecord(pid=pid, leader=leader, code=code)
-        elif line and pid is not None:
+        elif key == b"exit" and value.isdigit() and end is None:
+            end = int(value)
+        elif key == b"orphan" and (found := _ORPHAN.fullmatch(value)):
+            orphans.append((int(found[1]), float(found[2])))
+        elif line and pid is not None and end is None:
             words = True
-    return LifeRecord(pid=pid, leader=leader)
+    if end is None:
+        return LifeRecord(pid=pid, leader=leader, orphans=tuple(orphans))
+    died = words and end > _SIGNAL_BASE
+    return LifeRecord(
+        pid=pid,
+        leader=leader,
+        code=None if died else end,
+        signal=end - _SIGNAL_BASE if died else None,
+        orphans=tuple(orphans),
+    )
+
+
+def note_orphan(record: Path, orphan: Facts) -> None:
+    """Let whoever takes over know of a process that wiped its marker: it is our child only while we live."""
+    with suppress(OSError), record.open("ab", buffering=0) as file:
+        file.write(b"orphan %d %r\n" % (orphan.pid, orphan.started))

@@ -17,7 +17,7 @@ from muster.process import facts
 from muster.process.exits import await_exit, await_gone
 from muster.process.facts import Facts
 from muster.process.identity import covers, family, is_alive, relatives, send
-from muster.process.shim import read_record, recorded
+from muster.process.shim import note_orphan, read_record, recorded
 from muster.process.short import cannot_start
 from muster.process.table import table
 
@@ -29,6 +29,7 @@ _LINGER_S = 0.1  # for what the leader leaves, when it has ended before its grac
 _KILL_LIMIT_S = 5.0  # a process in an uninterruptible call may outlive SIGKILL for as long as it likes
 _LEADER_APPEARS_S = 2.0
 _FAMILY_EVERY_S = 0.2
+_NOTED_ORPHANS = 256
 
 
 class Command(Record, frozen=True):
@@ -70,14 +71,25 @@ class Supervised:
     """The processes of one attempt: the leader, its descendants, and those that tried to get away."""
 
     def __init__(
-        self, marker: str, process: subprocess.Popen[bytes] | None, leader: Facts | None, *, polite: bool = False
+        self,
+        marker: str,
+        process: subprocess.Popen[bytes] | None,
+        leader: Facts | None,
+        record: Path | None,
+        *,
+        polite: bool = False,
     ) -> None:
         self.marker = marker
         self._polite = polite
+        self._record = record
         self.swept: dict[int, None] = {}
         self._process = process
         self._leader = leader
         self._known: dict[int, Facts] = {}
+        if process is None and record is not None:
+            left = [facts.system.facts(pid) for pid, started in read_record(record).orphans if is_alive(pid, started)]
+            self._known = {one.pid: one for one in left if one is not None}
+        self._noted: set[int] = set()
         # A child's orphans come to us; for all others only a scan of all processes is sure.
         self._scan = process is None or not table.reaps
         self._clear = False
@@ -105,6 +117,15 @@ class Supervised:
         used = [facts.system.consumed(pid) for pid in tree]
         cpu_s, io_bytes = sum(one.cpu_s for one in used), sum(one.io_bytes for one in used)
         return Activity(pids=tuple(tree), cpu_s=cpu_s, io_bytes=io_bytes)
+
+    def note_orphans(self) -> None:
+        """Write down what came to us and carries no marker; after our death nothing else would tell whose it is."""
+        if self._record is None or self._process is None:
+            return
+        for orphan in table.orphans(self.marker):
+            if orphan.pid not in self._noted and len(self._noted) < _NOTED_ORPHANS:
+                self._noted.add(orphan.pid)
+                note_orphan(self._record, orphan)
 
     async def wait(self) -> None:
         """Wait until the leader is gone."""
@@ -224,7 +245,7 @@ async def supervise(command: Command, during: During, grace: Callable[[], float]
     table.begin(command.marker)
     try:
         process = _start(command)
-        supervised = Supervised(command.marker, process, None, polite=command.polite)
+        supervised = Supervised(command.marker, process, None, command.record, polite=command.polite)
         await _see_through(supervised, during, grace)
         code = process.returncode
         written = read_record(command.record) if command.record else None
@@ -247,7 +268,7 @@ async def take_over(
     """
     table.begin(marker)
     try:
-        supervised = Supervised(marker, None, await _find_leader(marker, record), polite=polite)
+        supervised = Supervised(marker, None, await _find_leader(marker, record), record, polite=polite)
         await _see_through(supervised, during, grace)
         written = read_record(record)
         return Ended(code=written.code, signal=written.signal, swept=tuple(supervised.swept))

@@ -113,6 +113,16 @@ class Table:
                     os.waitpid(child.pid, os.WNOHANG)
         return family([child for child in mine if not child.zombie]) if mine else {}
 
+    def orphans(self, marker: str) -> list[Facts]:
+        """Those that came to us, may be this attempt's, and do not say so themselves."""
+        if not self._reaper:
+            return []
+        return [
+            child
+            for child in self._look()
+            if marker in self._suspects.get((child.pid, child.started), ()) and facts.system.marker(child.pid) != marker
+        ]
+
     def _look(self) -> list[Facts]:
         """Find children that we did not start, and settle once whose each of them may be."""
         with self._lock:
