@@ -230,7 +230,7 @@ def test_a_record_says_no_more_than_was_written(
 
 def test_an_orphan_is_noted_with_the_very_number_that_identifies_it(tmp_path: Path) -> None:
     record = tmp_path / "record"
-    orphans = [facts.Facts(pid=9, parent=1, session=9, started=started) for started in (0.07, 9999e9 + 0.29, 1e16)]
+    orphans = [facts.Facts(pid=9, parent=1, session=9, started=started) for started in (0.07, 9999e9 + 9e8)]
 
     for orphan in orphans:
         note_orphan(record, orphan)

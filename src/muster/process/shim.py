@@ -29,7 +29,7 @@ exit $code
 """
 _SIGNAL_BASE = 128
 _SHELL = "/bin/sh"
-_ORPHAN = re.compile(rb"(\d+) (\d+\.\d+(?:e\+\d+)?)")
+_ORPHAN = re.compile(rb"(\d+) (\d+\.\d+)")
 
 # A shell command needs no shell around it: its own writes down how it ends. What a script does to the EXIT
 # trap, or by `exec`, costs only the record, which says less then, never something wrong.
