@@ -19,9 +19,9 @@ from hypothesis.stateful import (
 )
 
 from muster.engine.journal import load
-from muster.model.budget import parse_budget
 from muster.model.decide import decide
 from muster.model.entries import Draft
+from muster.model.limits import parse_budget
 from muster.model.messages import Message, respond
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy

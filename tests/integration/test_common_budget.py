@@ -12,9 +12,9 @@ from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours
 from muster.engine.ownership import begin
 from muster.model import events as ev
-from muster.model.budget import parse_budget
 from muster.model.decide import decide
 from muster.model.gates import Autonomy
+from muster.model.limits import parse_budget
 from muster.model.plan import Money, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import RunState

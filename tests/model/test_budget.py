@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from muster.model import events as ev
 from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Usage
-from muster.model.budget import Amount, Hold, Ledger, book, committed, parse_budget, reservation, settlement
+from muster.model.budget import Hold, Ledger, book, committed, reservation, settlement
 from muster.model.gates import Answer, Autonomy, Boundary
+from muster.model.limits import Amount, parse_budget
 from muster.model.plan import Money, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
 from muster.model.state import replace

@@ -15,10 +15,10 @@ from muster.config.settings import (
     ReviewSettings,
     Settings,
 )
-from muster.model.budget import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.errors import InputError
 from muster.model.findings import CONFORMANCE, CORRECTNESS
 from muster.model.heartbeats import Thresholds
+from muster.model.limits import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.notifications import Rules, Severity
 from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy, agents_for

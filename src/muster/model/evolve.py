@@ -8,13 +8,14 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model.attempts import Attempt, Cause, Ending, Failure
-from muster.model.budget import Limit, book
+from muster.model.budget import book
 from muster.model.entries import Entry
 from muster.model.errors import JournalError
 from muster.model.findings import Severity
 from muster.model.gates import Boundary, Stage, may_move
 from muster.model.heartbeats import Level
 from muster.model.ids import heartbeat_notice_id
+from muster.model.limits import Limit
 from muster.model.plan import Task
 from muster.model.schedule import close, lay_out, plan_more, put, queue_wave, reopen
 from muster.model.state import (

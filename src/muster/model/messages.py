@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from muster.model import events as ev
-from muster.model.budget import parse_budget
 from muster.model.gates import Answer, Boundary
 from muster.model.lifecycle import run_state
+from muster.model.limits import parse_budget
 from muster.model.record import Record
 from muster.model.schedule import why_not_reopen
 from muster.model.spending import raised

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import msgspec
 
-from muster.model.budget import Amount, Limit
 from muster.model.gates import Autonomy
 from muster.model.heartbeats import Thresholds
+from muster.model.limits import Amount, Limit
 from muster.model.plan import MAX_TASKS, Task
 from muster.model.record import Record
 from muster.model.roles import DEFAULT_ROLE, ROLES, Role

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from muster.model import events as ev
 from muster.model import steps as do
-from muster.model.budget import WARN_AT, Elsewhere, Limit, committed, overdrawn, parse_budget, settlement, spent, worded
+from muster.model.budget import WARN_AT, Elsewhere, committed, overdrawn, settlement, spent
 from muster.model.gates import Boundary
 from muster.model.lifecycle import run_state
+from muster.model.limits import Limit, parse_budget, worded
 from muster.model.starting import Starts
 from muster.model.state import Gate, RunState, TaskState
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from muster.model import events as ev
-from muster.model.budget import Elsewhere, Limit, book, exceeded, reservation
+from muster.model.budget import Elsewhere, book, exceeded, reservation
 from muster.model.fallback import choice
+from muster.model.limits import Limit
 from muster.model.phases import queued
 from muster.model.policy import Schedule, role_of
 from muster.model.record import Record

@@ -8,7 +8,7 @@ from datetime import datetime
 import msgspec
 
 from muster.model.attempts import Attempt, Cause, Failure, Receipt
-from muster.model.budget import Ledger, Limit
+from muster.model.budget import Ledger
 from muster.model.events import (
     DeadLetterAdded,
     Event,
@@ -21,6 +21,7 @@ from muster.model.events import (
     RunStateChanged,
 )
 from muster.model.gates import Answer, Boundary, Stage
+from muster.model.limits import Limit
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record

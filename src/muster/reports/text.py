@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muster.model.budget import worded
+from muster.model.limits import worded
 from muster.model.state import RunState, TaskState
 from muster.reports.views import duration_ms, left_alone, parked, status_of, word_for
 

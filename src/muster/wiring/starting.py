@@ -11,9 +11,9 @@ from muster.config.profiles import choose_profile
 from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours
 from muster.engine.ownership import begin, requeue_all, resume
-from muster.model.budget import RUN
 from muster.model.errors import RefusedError
 from muster.model.ids import new_id
+from muster.model.limits import RUN
 from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
