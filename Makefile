@@ -35,7 +35,7 @@ live: setup ## install the agents' programs and drive them against a scripted mo
 	@$(BIN)/python -m tests.live.install $(if $(UPGRADE),--upgrade)
 	@$(BIN)/pytest -m live_cli $(ARGS)
 
-components: setup ## install Prometheus where that can be, and test against it
+components: setup ## install Prometheus, xmllint and report schemas where that can be, and test against them
 	@$(BIN)/python -m tests.components.install
 	@$(BIN)/pytest -m components $(ARGS)
 

@@ -80,26 +80,46 @@ def as_gitlab(review: Review) -> str:
 
 
 def as_junit(review: Review) -> str:
-    """JUnit XML: one case a finding; only what would block or warn is a failure."""
-    heavy = [f for f in review.findings if f.severity in (Severity.BLOCKER, Severity.MAJOR)]
+    """JUnit XML: one case a finding; what would block or warn is a failure, the rest is what the suite printed.
+
+    Valid by Ant's schema and by Jenkins's. Both want a moment and a host, and
+    the same review is to give the same bytes, so these two say nothing.
+    """
+    heavy = (Severity.BLOCKER, Severity.MAJOR)
     incomplete = review.verdict in (Verdict.REFUSED, Verdict.INCONCLUSIVE)
-    count = f'tests="{len(review.findings) + 1}" failures="{len(heavy)}" errors="{int(incomplete)}"'
-    lines = [
-        '<?xml version="1.0" encoding="UTF-8"?>',
-        f'<testsuites name="muster review" {count}>',
-        f'  <testsuite name={_attribute(review.slug)} {count} skipped="0" time="0">',
-    ]
-    verdict = '    <testcase classname="muster.review" name="verdict" time="0"'
-    error = f"><error message={_attribute(headline(review))} type={_attribute(review.verdict.value)}/></testcase>"
-    lines.append(verdict + (error if incomplete else "/>"))
+    failures = sum(finding.severity in heavy for finding in review.findings)
+    suite = {
+        "name": f"muster review: {review.slug}",
+        "package": "muster",
+        "id": "0",
+        "timestamp": "1970-01-01T00:00:00",
+        "hostname": "localhost",
+        "tests": str(len(review.findings) + 1),
+        "failures": str(failures),
+        "errors": str(int(incomplete)),
+        "skipped": "0",
+        "time": "0",
+    }
+    error = f"<error message={_attribute(headline(review))} type={_attribute(review.verdict.value)}/>"
+    cases = [_case("muster.review", "verdict", error * incomplete)]
     for finding in review.findings:
-        case = f"    <testcase classname={_attribute(finding.rule)} name={_attribute(f'{finding.id} {place(finding)}')}"
-        if finding.severity in (Severity.BLOCKER, Severity.MAJOR):
-            failure = f"<failure message={_attribute(finding.title)} type={_attribute(finding.severity.value)}>"
-            lines.append(f'{case} time="0">{failure}{_xml(_message(finding))}</failure></testcase>')
-        else:
-            lines.append(f'{case} time="0"><system-out>{_xml(_message(finding))}</system-out></testcase>')
-    return "\n".join((*lines, "  </testsuite>", "</testsuites>", ""))
+        failure = f"<failure message={_attribute(finding.title)} type={_attribute(finding.severity.value)}>"
+        failed = f"{failure}{_xml(_message(finding))}</failure>" * (finding.severity in heavy)
+        cases.append(_case(finding.rule, f"{finding.id} {place(finding)}", failed))
+    light = [f"{place(f)}: {f.severity.value} {_message(f)}" for f in review.findings if f.severity not in heavy]
+    lines = (
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        "<testsuites>",
+        f"  <testsuite {' '.join(f'{name}={_attribute(value)}' for name, value in suite.items())}>",
+        "    <properties/>",
+        *cases,
+        f"    <system-out>{_xml(chr(10).join((headline(review), *light)))}</system-out>",
+        f"    <system-err>{_xml(chr(10).join(summary_notes(review)))}</system-err>",
+        "  </testsuite>",
+        "</testsuites>",
+        "",
+    )
+    return "\n".join(lines)
 
 
 def as_rdjson(review: Review) -> str:
@@ -158,9 +178,9 @@ FORMATS: dict[str, Callable[[Review], str]] = {
 
 
 def _sarif_result(finding: Finding, index: int) -> dict[str, Any]:
-    physical: dict[str, Any] = {"artifactLocation": {"uri": quote(finding.path or "."), "uriBaseId": "%SRCROOT%"}}
-    if finding.line:
-        physical["region"] = {"startLine": finding.line}
+    artifact = {"uri": quote(finding.path or "."), "uriBaseId": "%SRCROOT%"}
+    # GitHub shows no result without a line.
+    physical = {"artifactLocation": artifact, "region": {"startLine": max(finding.line, 1)}}
     return {
         "ruleId": finding.rule,
         "ruleIndex": index,
@@ -211,6 +231,11 @@ def _line_end_safe(text: str) -> str:
     """A text that stays on its line and is obeyed by neither a terminal nor a workflow."""
     shown = "".join(each if each.isprintable() else " " for each in text)
     return shown.replace("::", ": :")
+
+
+def _case(classname: str, name: str, content: str) -> str:
+    """A test case; without content it has passed."""
+    return f'    <testcase classname={_attribute(classname)} name={_attribute(name)} time="0">{content}</testcase>'
 
 
 def _attribute(text: str) -> str:
