@@ -31,8 +31,8 @@ from muster.reports.markdown import report
 from muster.reports.text import run_text
 from muster.reports.views import exit_code_of, run_view
 from muster.stores.sqlite.store import SqliteStore
-from muster.testing.simulation import Move, World, begin, moves, play, restarts
 from tests.model.test_simulation import HARSH, plans, policies
+from tests.simulation.simulation import Move, World, begin, moves, play, restarts
 
 # A dead letter may be put back; what was done or stopped stays so.
 FINAL = (TaskStatus.DONE, TaskStatus.CANCELLED)

@@ -24,7 +24,7 @@ from muster.model.policy import RunPolicy
 from muster.ports import Lease, Owner, Swept, Tell
 from muster.stores.memory import MemoryStore
 from muster.testing.fake_clock import FakeClock
-from muster.testing.memory_workspace import MemoryWorkspace, Objects
+from tests.contracts.memory_workspace import MemoryWorkspace, Objects
 
 DAY_S = 24 * 3600.0
 ME = Owner(id="me", host="here", pid=1, pid_started=1.0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from muster.ports import Workspace
-from muster.testing.memory_workspace import MemoryWorkspace, Objects
+from tests.contracts.memory_workspace import MemoryWorkspace, Objects
 from tests.contracts.workspace_contract import FILES, WorkspaceContract
 
 

@@ -18,8 +18,8 @@ from muster.model.limits import Amount, parse_budget
 from muster.model.plan import Money, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
 from muster.model.state import replace
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import World, after, begin, moves, play, run_to_end
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import World, after, begin, moves, play, run_to_end
 
 E = TypeVar("E")
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

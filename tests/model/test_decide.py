@@ -14,8 +14,8 @@ from muster.model.gates import Autonomy, Stage
 from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RetryPolicy, RunPolicy, Schedule
 from muster.model.state import TaskStatus, initial, replace
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import BASE, START, World, after, begin, settle, write
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import BASE, START, World, after, begin, settle, write
 
 ALL = Menu(
     work=(Cause.EXIT, Cause.RATE_LIMIT, Cause.AUTH),

@@ -15,8 +15,8 @@ from muster.model.messages import Message, respond
 from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import CancelRequest, Station, TaskStatus, replace
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import BASE, START, World, after, begin, moves, play, restarts, settle, write
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import BASE, START, World, after, begin, moves, play, restarts, settle, write
 
 ALL = Menu(
     work=(Cause.EXIT, Cause.AUTH),

@@ -17,8 +17,8 @@ from muster.model.gates import Answer, Autonomy, Stage
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.state import RunState, Station, TaskStatus, initial, replace
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import BASE, START, World, after, begin, entry_of
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import BASE, START, World, after, begin, entry_of
 
 NO = Failure(cause=Cause.AUDIT, message="no")
 OK = Outcome(ending=Ending.OK)

@@ -17,9 +17,9 @@ from muster.model.gates import Autonomy, Boundary, Stage
 from muster.model.plan import JOIN, Changes, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
 from muster.model.state import TaskStatus, replace
-from muster.testing.invariants import place
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import BASE, Past, World, begin, moves, play, restarts
+from tests.simulation.invariants import place
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import BASE, Past, World, begin, moves, play, restarts
 
 pytestmark = pytest.mark.slow
 

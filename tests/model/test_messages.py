@@ -10,8 +10,8 @@ from muster.model.gates import Answer, Autonomy
 from muster.model.messages import Message, respond
 from muster.model.plan import OnFailure, Task
 from muster.model.policy import RunPolicy
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import START, World, after, begin
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import START, World, after, begin
 
 TASKS = (Task(id="a", run="x", on_failure=OnFailure.CONTINUE), Task(id="b", run="x", needs=("a",)))
 

@@ -17,8 +17,8 @@ from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy
 from muster.model.sessions import session_to_resume, spent_before
 from muster.model.state import RunState, TaskState, replace
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import START, World, begin, settle, write
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import START, World, begin, settle, write
 
 RESUMED = {
     *(Cause.INTERRUPTED, Cause.TIMEOUT, Cause.STALLED, Cause.INCOMPLETE, Cause.TRANSPORT, Cause.RATE_LIMIT),

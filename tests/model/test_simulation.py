@@ -22,8 +22,8 @@ from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RetryPolicy, RunPolicy, Schedule
 from muster.model.state import TaskStatus
 from muster.model.waves import dependents
-from muster.testing.outcomes import Menu
-from muster.testing.simulation import BASE, World, begin, run_to_end
+from tests.simulation.outcomes import Menu
+from tests.simulation.simulation import BASE, World, begin, run_to_end
 
 WORK_FAILS = (Cause.EXIT, Cause.RATE_LIMIT, Cause.TIMEOUT, Cause.AUTH, Cause.ENVIRONMENT)
 AUDIT_FAILS = (Cause.AUDIT, Cause.EMPTY_RESULT, Cause.HOOK)

@@ -25,8 +25,8 @@ from muster.model.policy import RunPolicy
 from muster.model.record import Record
 from muster.model.schedule import why_not_reopen
 from muster.model.state import RunState, Station, initial, replace
-from muster.testing.invariants import Evidence, check_entry, check_state, observe, require
-from muster.testing.outcomes import Effect, Menu, Result, heard, results
+from tests.simulation.invariants import Evidence, check_entry, check_state, observe, require
+from tests.simulation.outcomes import Effect, Menu, Result, heard, results
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BASE = "base;"
