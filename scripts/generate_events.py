@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from events_schema import breaks, events_schema
+
 from muster.model.entries import CHATTER, event_types
-from muster.model.schema import breaks, events_schema
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 SCHEMA = FOLDER / "events.schema.json"

@@ -9,8 +9,8 @@ import pytest
 from muster.model.entries import Entry, decode_event, encode_event, event_types, first_broken
 from muster.model.evolve import fold
 from muster.model.gates import Stage
-from muster.model.schema import breaks, events_schema
 from muster.model.state import TaskStatus
+from scripts.events_schema import breaks, events_schema
 
 ROOT = Path(__file__).parent.parent.parent
 GOLDEN = ROOT / "tests" / "golden"

@@ -12,7 +12,8 @@ from muster.model.errors import InputError
 from muster.model.markdown import is_prose, read_markdown
 from muster.model.plan import Changes, Contains, Money, OnFailure, Plan, Task
 from muster.model.plan_document import format_plan, parse_plan
-from muster.model.plan_rules import PHASES, id_problem, path_problem, title_problem
+from muster.model.plan_rules import id_problem, path_problem, title_problem
+from muster.model.profiles import PHASES
 from muster.model.slugs import slug_of
 
 # Anything that can be stored: no NUL, no half of a surrogate pair.

@@ -10,13 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.model.errors import InputError, NotFoundError
-from muster.model.plan import Task
 from muster.model.profiles import (
     BUILT_IN_PROFILES,
     PHASES,
     Profile,
     choose_profile,
-    drifted,
     read_profile,
 )
 from muster.model.tiers import merge_tables, read_table, resolve_model, resolve_phases, tiers
@@ -112,15 +110,6 @@ def test_whatever_a_profile_file_holds_it_is_a_whole_profile_or_one_line(data: A
     said = reading(data)
 
     assert said == str(sorted(PHASES)) or (said.startswith("mine.yaml: ") and "\n" not in said)
-
-
-def test_a_task_planned_with_another_profile_is_drift_and_one_without_a_profile_is_not() -> None:
-    tasks = [Task(id="T1", profile_used="balanced"), Task(id="T2", profile_used="premium", line=9), Task(id="T3")]
-
-    found = drifted("balanced", tasks)
-
-    assert [(drift.task, drift.line, drift.code) for drift in found] == [("T2", 9, "MANIFEST_PROFILE_DRIFT")]
-    assert drifted("", tasks) == ()
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from muster.model.brief import REQUIRED, SECTIONS, Brief, BriefSection, Criterion
-from muster.model.fields import Fields
+from muster.model.document import front_fields, open_document
 from muster.model.issues import BriefError, Issue, Issues, Severity, quoted
-from muster.model.markdown import Block, Document, NotTextError, Section, decode, is_prose, read_markdown, trimmed
+from muster.model.markdown import Block, Document, Section, is_prose, read_markdown, trimmed
 from muster.model.plan_rules import name_problem, title_problem
 from muster.model.plan_writer import scalar
-from muster.model.quantities import format_size
 from muster.model.slugs import slug_of, slug_problem
-from muster.model.yaml_values import YamlMap, YamlProblem, YamlScalar, kind_of, read_yaml
 
 MAX_BRIEF_BYTES = 4 * 1024 * 1024
 FRONT_KEYS = ("type", "slug", "title", "created", "profile")
@@ -46,8 +44,8 @@ def parse_brief(data: bytes, *, source: str, strict: bool = False) -> Brief:
 def check_brief(data: bytes, *, source: str, strict: bool) -> tuple[Brief | None, tuple[Issue, ...]]:
     """Read a brief and say all that is wrong; there is no brief when something is an error."""
     issues = Issues()
-    document = _document(data, issues)
-    if document is None:
+    document = open_document(data, "brief", MAX_BRIEF_BYTES, issues)
+    if document is None or issues.errors:
         return None, issues.sorted
     reader = _Reader(document, issues, strict=strict)
     values = reader.read()
@@ -200,17 +198,9 @@ class _Reader:
         if block is None:
             self._form("FRONT_MATTER", "there is no front matter", 1, hint="begin with ---, type: brief, slug: …, ---")
             return
-        try:
-            value = read_yaml(block.text, block.line)
-        except YamlProblem as problem:
-            self.issues.error(problem.code, str(problem), problem.line, "front matter", hint=problem.hint)
+        fields = front_fields(block, self.issues)
+        if fields is None:
             return
-        if not isinstance(value, YamlMap):
-            if not (isinstance(value, YamlScalar) and value.empty):
-                message, allowed = f"the front matter is {kind_of(value)}", "lines of 'key: value'"
-                self.issues.error("TYPE", message, value.line, "front matter", allowed=allowed)
-            return
-        fields = Fields(value, "front matter", self.issues)
         if self.strict:
             fields.refuse_unknown(FRONT_KEYS)
         fields.text("type", lambda text: None if text == "brief" else (f"{quoted(text)} is no brief", "brief"))
@@ -234,24 +224,6 @@ class _Reader:
 
     def _warn(self, code: str, message: str, line: int, *, path: str = "", hint: str = "") -> None:
         self.issues.add(Issue(code=code, message=message, severity=Severity.WARNING, line=line, path=path, hint=hint))
-
-
-def _document(data: bytes, issues: Issues) -> Document | None:
-    if len(data) > MAX_BRIEF_BYTES:
-        most = format_size(MAX_BRIEF_BYTES)
-        issues.error("TOO_LARGE", f"the brief has {format_size(len(data))}", 0, allowed=f"at most {most}")
-        return None
-    try:
-        document = read_markdown(decode(data))
-    except NotTextError as error:
-        issues.error("NOT_TEXT", str(error), error.line, hint=error.hint)
-        return None
-    if document.unclosed:
-        hint = f"close it with {document.unclosed[:20]}"
-        what = {"---": "front matter", "-->": "comment"}.get(document.unclosed, "code block")
-        issues.error("UNCLOSED", f"this {what} is never closed", document.unclosed_line, hint=hint)
-        return None
-    return document
 
 
 def known_section(section: Section) -> str | None:

@@ -14,44 +14,40 @@ from muster.model.gates import Answer, Boundary, Stage
 from muster.model.plan import FileRef
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
-from muster.model.task_events import (
-    AgentSaid,
-    AgentUsed,
-    AttemptEnded,
-    AttemptStarted,
-    DeadLetterAdded,
-    ProcessSwept,
-    RetryScheduled,
-    SessionOpened,
-    TaskAudited,
-    TaskCancelRequested,
-    TaskFailed,
-    TaskMerged,
-    TaskMergeFailed,
-    TaskPlanned,
-    TaskQueued,
-    TaskSkipped,
-    TaskSucceeded,
-    TaskTold,
-    ToolCalled,
-    WorkSalvaged,
-)
-from muster.model.watch_events import (
-    BudgetExceeded,
-    BudgetLimitSet,
-    BudgetReserved,
-    BudgetSettled,
-    DeadLetterDropped,
-    DeadLetterRequeued,
-    ExportFailed,
-    HeartbeatLevelChanged,
-    HeartbeatLost,
-    NotificationSent,
-    PermissionAsked,
-    ReactionMatched,
-    ReactionSkipped,
-    ReviewFinished,
-)
+from muster.model.task_events import AgentSaid as AgentSaid
+from muster.model.task_events import AgentUsed as AgentUsed
+from muster.model.task_events import AttemptEnded as AttemptEnded
+from muster.model.task_events import AttemptStarted as AttemptStarted
+from muster.model.task_events import DeadLetterAdded as DeadLetterAdded
+from muster.model.task_events import ProcessSwept as ProcessSwept
+from muster.model.task_events import RetryScheduled as RetryScheduled
+from muster.model.task_events import SessionOpened as SessionOpened
+from muster.model.task_events import TaskAudited as TaskAudited
+from muster.model.task_events import TaskCancelRequested as TaskCancelRequested
+from muster.model.task_events import TaskFailed as TaskFailed
+from muster.model.task_events import TaskMerged as TaskMerged
+from muster.model.task_events import TaskMergeFailed as TaskMergeFailed
+from muster.model.task_events import TaskPlanned as TaskPlanned
+from muster.model.task_events import TaskQueued as TaskQueued
+from muster.model.task_events import TaskSkipped as TaskSkipped
+from muster.model.task_events import TaskSucceeded as TaskSucceeded
+from muster.model.task_events import TaskTold as TaskTold
+from muster.model.task_events import ToolCalled as ToolCalled
+from muster.model.task_events import WorkSalvaged as WorkSalvaged
+from muster.model.watch_events import BudgetExceeded as BudgetExceeded
+from muster.model.watch_events import BudgetLimitSet as BudgetLimitSet
+from muster.model.watch_events import BudgetReserved as BudgetReserved
+from muster.model.watch_events import BudgetSettled as BudgetSettled
+from muster.model.watch_events import DeadLetterDropped as DeadLetterDropped
+from muster.model.watch_events import DeadLetterRequeued as DeadLetterRequeued
+from muster.model.watch_events import ExportFailed as ExportFailed
+from muster.model.watch_events import HeartbeatLevelChanged as HeartbeatLevelChanged
+from muster.model.watch_events import HeartbeatLost as HeartbeatLost
+from muster.model.watch_events import NotificationSent as NotificationSent
+from muster.model.watch_events import PermissionAsked as PermissionAsked
+from muster.model.watch_events import ReactionMatched as ReactionMatched
+from muster.model.watch_events import ReactionSkipped as ReactionSkipped
+from muster.model.watch_events import ReviewFinished as ReviewFinished
 
 
 class RunStateChanged(Record, frozen=True):
@@ -317,61 +313,3 @@ KnownEvent = (
     | TaskTold
 )
 Event = KnownEvent | UnknownEvent
-
-__all__ = [
-    "AgentSaid",
-    "AgentUsed",
-    "AttemptEnded",
-    "AttemptStarted",
-    "AutonomyTransition",
-    "BudgetExceeded",
-    "BudgetLimitSet",
-    "BudgetReserved",
-    "BudgetSettled",
-    "CommandRefused",
-    "ConfigResolved",
-    "DeadLetterAdded",
-    "DeadLetterDropped",
-    "DeadLetterRequeued",
-    "Event",
-    "ExportFailed",
-    "GateAnswered",
-    "GateAsked",
-    "GatePassed",
-    "HeartbeatLevelChanged",
-    "HeartbeatLost",
-    "KnownEvent",
-    "MainMergeBlocked",
-    "MainMergeStarted",
-    "MainMerged",
-    "MainUndone",
-    "NotificationSent",
-    "PermissionAsked",
-    "PhaseFinished",
-    "PhaseStarted",
-    "PlanAccepted",
-    "ProcessSwept",
-    "ReactionMatched",
-    "ReactionSkipped",
-    "RetryScheduled",
-    "ReviewFinished",
-    "RunCancelled",
-    "RunReleased",
-    "RunResumed",
-    "RunStateChanged",
-    "SessionOpened",
-    "TaskAudited",
-    "TaskCancelRequested",
-    "TaskFailed",
-    "TaskMergeFailed",
-    "TaskMerged",
-    "TaskPlanned",
-    "TaskQueued",
-    "TaskSkipped",
-    "TaskSucceeded",
-    "TaskTold",
-    "ToolCalled",
-    "UnknownEvent",
-    "WaveFinished",
-    "WorkSalvaged",
-]

@@ -15,15 +15,17 @@ from typing import NamedTuple
 import msgspec
 
 from muster.model import plan_rules as rules
+from muster.model.document import front_fields, open_document
 from muster.model.fields import Fields
 from muster.model.issues import Issue, Issues, PlanError, quoted
-from muster.model.markdown import Block, Document, Fence, NotTextError, Section, decode, read_markdown
+from muster.model.markdown import Block, Document, Fence, Section
 from muster.model.plan import MAX_TASKS, Changes, Contains, Money, OnFailure, Plan, Task
 from muster.model.plan_writer import format_plan as format_plan
+from muster.model.profiles import PHASES
 from muster.model.quantities import DURATION_FORMS, MONEY_FORMS, format_size, parse_duration, parse_money
 from muster.model.slugs import is_slug, slug_of, slug_problem
 from muster.model.waves import find_cycle
-from muster.model.yaml_values import YamlMap, YamlProblem, YamlScalar, kind_of, read_yaml
+from muster.model.yaml_values import YamlMap, YamlProblem, YamlScalar, read_yaml
 
 MAX_PLAN_BYTES = 32 * 1024 * 1024
 MAX_YAML_BLOCKS = 5_000
@@ -52,7 +54,7 @@ def parse_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> Plan:
 def check_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> tuple[Plan | None, tuple[Issue, ...]]:
     """Read a plan and say all that is wrong; there is no plan when something is an error."""
     issues = Issues()
-    document = _document(data, issues)
+    document = open_document(data, "plan", MAX_PLAN_BYTES, issues)
     if document is None:
         return None, issues.sorted
     front = _FrontMatter(document.front_matter, issues)
@@ -81,33 +83,12 @@ def check_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> tuple
     return plan, issues.sorted
 
 
-def _document(data: bytes, issues: Issues) -> Document | None:
-    """The Markdown of a plan; None when it is not even that."""
-    if len(data) > MAX_PLAN_BYTES:
-        size, most = format_size(len(data)), format_size(MAX_PLAN_BYTES)
-        issues.error("TOO_LARGE", f"the plan has {size}", 0, allowed=f"at most {most}")
-        return None
-    try:
-        document = read_markdown(decode(data))
-    except NotTextError as error:
-        issues.error("NOT_TEXT", str(error), error.line, hint=error.hint)
-        return None
-    if document.unclosed == "---":
-        issues.error("FRONT_MATTER", "the front matter is never closed", 1, hint="end it with a line '---'")
-        return None
-    if document.unclosed:
-        what = "comment" if document.unclosed == "-->" else "code block"
-        hint = f"close it with {document.unclosed[:20]}"
-        issues.error("UNCLOSED", f"this {what} is never closed", document.unclosed_line, hint=hint)
-    return document
-
-
 class _FrontMatter:
     """The values of the front matter, each at its default where nothing right is written."""
 
     def __init__(self, block: Block | None, issues: Issues) -> None:
-        values = _mapping(block, issues) if block else None
-        fields = Fields(values or YamlMap({}, {}, 1), "front matter", issues)
+        found = front_fields(block, issues) if block else None
+        fields = found or Fields(YamlMap({}, {}, 1), "front matter", issues)
         fields.refuse_unknown(rules.FRONT_KEYS)
         fields.text("type", lambda text: None if text == "plan" else (f"{quoted(text)} is no plan", "plan"))
         self.slug = fields.text("slug", slug_problem)
@@ -118,28 +99,13 @@ class _FrontMatter:
         self.phase_models = _phase_models(fields)
 
 
-def _mapping(block: Block, issues: Issues) -> YamlMap | None:
-    try:
-        value = read_yaml(block.text, block.line)
-    except YamlProblem as problem:
-        issues.error(problem.code, str(problem), problem.line, "front matter", hint=problem.hint)
-        return None
-    if isinstance(value, YamlMap):
-        return value
-    if not (isinstance(value, YamlScalar) and value.empty):
-        issues.error(
-            "TYPE", f"the front matter is {kind_of(value)}", value.line, "front matter", allowed="key: value lines"
-        )
-    return None
-
-
 def _phase_models(fields: Fields) -> dict[str, str]:
     """A model for each named phase, from a mapping or from a list of phase and model."""
     value = fields.get("phase_models")
     if isinstance(value, YamlMap):
         models = Fields(value, fields.path_of("phase_models"), fields.issues)
-        models.refuse_unknown(rules.PHASES)
-        return {phase: model for phase in rules.PHASES if (model := models.text(phase, rules.name_problem))}
+        models.refuse_unknown(PHASES)
+        return {phase: model for phase in PHASES if (model := models.text(phase, rules.name_problem))}
     found = {}
     for item in fields.mappings("phase_models", "a mapping of phases to models"):
         item.refuse_unknown(("phase", "model"))

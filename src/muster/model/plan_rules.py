@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from muster.model.attempts import Cause
 from muster.model.issues import quoted
 from muster.model.plan import ID_PATTERN
+from muster.model.profiles import PHASES
 
 MANIFEST_KEYS = (
     "id",
@@ -32,7 +33,6 @@ MANIFEST_KEYS = (
     "max_cost",
 )
 FRONT_KEYS = ("type", "slug", "title", "brief_sha256", "profile", "phase_models", "session_start_sha")
-PHASES = ("brief", "research", "plan", "execute", "review", "continue")
 
 # Names of refs and folders beside those of the tasks.
 RESERVED_IDS = frozenset({"integration", "main", "salvage"})

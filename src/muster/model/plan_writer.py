@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from muster.model.errors import InputError
 from muster.model.markdown import longest_fence, read_markdown
 from muster.model.plan import Plan, Task
-from muster.model.plan_rules import PHASES, heading_title
+from muster.model.plan_rules import heading_title
+from muster.model.profiles import PHASES
 from muster.model.quantities import format_duration, format_money
 
 # Scalars that no YAML reader takes for anything but text, and that need no quotes in a list.

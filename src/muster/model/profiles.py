@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from muster.model.errors import InputError, NotFoundError
-from muster.model.plan import Task
 from muster.model.record import Record
 from muster.model.tiers import shown, star
 
@@ -44,16 +43,6 @@ class ProfileChoice(Record, frozen=True):
 
     profile: Profile
     source: ProfileSource
-
-
-class Drift(Record, frozen=True):
-    """A task that was planned with another profile than the plan now names."""
-
-    task: str
-    profile_used: str
-    profile: str
-    line: int = 0
-    code: str = "MANIFEST_PROFILE_DRIFT"
 
 
 def _built_in(name: str, models: str, description: str) -> Profile:
@@ -134,19 +123,6 @@ def choose_profile(
     )
     name, source = next((name, source) for name, source in named if name)
     return ProfileChoice(profile=find_profile(profiles, name), source=source)
-
-
-def drifted(profile: str, tasks: Iterable[Task]) -> tuple[Drift, ...]:
-    """The tasks whose ``profile_used`` is not the plan's profile; a warning, never an error.
-
-    >>> drifted("balanced", [Task(id="T1", profile_used="premium"), Task(id="T2")])[0].task
-    'T1'
-    """
-    return tuple(
-        Drift(task=task.id, profile_used=task.profile_used, profile=profile, line=task.line)
-        for task in tasks
-        if profile and task.profile_used not in ("", profile)
-    )
 
 
 def _phase_models(entries: list[Any], file: str, known_models: Collection[str]) -> dict[str, str]:
