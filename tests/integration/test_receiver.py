@@ -21,12 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from muster.agents.codex import CodexAgent
 from muster.clock import SystemClock
 from muster.executors.local import LocalExecutor
 from muster.model.attempts import Ending, Outcome, Usage
 from muster.model.correlation import Correlation
 from muster.model.redaction import Redactor
-from muster.ports import AttemptSpec, Capabilities, Detected, Exit, Launch, News
+from muster.ports import AttemptSpec, Binding, Capabilities, Detected, Exit, Launch, News
 from muster.telemetry.received import MOST_KEPT, Account, from_json
 from muster.telemetry.receiver import MOST_BODY_BYTES, Receiver
 from muster.telemetry.spans import Span
@@ -365,6 +366,56 @@ async def test_an_agent_that_continues_no_trace_is_left_with_the_users_collector
     await LocalExecutor({"telling": agent}, SystemClock(), environ=ENVIRON, receiver=receiver).run(spec, lambda _: None)
 
     assert "OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example\n" in (spec.workdir / "env.txt").read_text()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("collector", ["none", "the user's", "ours"])
+async def test_codex_is_told_to_trace_itself_where_there_is_a_collector_and_where_that_is_by_its_environment_alone(
+    tmp_path: Path, receiver: Receiver, collector: str
+) -> None:
+    program = tmp_path / "codex"
+    program.write_text('#!/bin/sh\necho "$*" >argv.txt\nenv >env.txt\n')
+    program.chmod(0o755)
+    agent = CodexAgent(Binding(name="codex", command=(str(program),), env_allow=("OTEL_*",)))
+    environ = ENVIRON if collector == "the user's" else {"PATH": ENVIRON["PATH"]}
+    listens = receiver if collector == "ours" else None
+    executor = LocalExecutor({"codex": agent}, SystemClock(), environ=environ, receiver=listens)
+    spec = attempt(tmp_path, agent="codex", prompt="x")
+
+    await executor.run(spec, lambda _: None)
+
+    traced = " - -c otel.trace_exporter={otlp-http={endpoint="
+    assert (traced in (spec.workdir / "argv.txt").read_text()) == (collector != "none")
+    seen = dict(line.split("=", 1) for line in (spec.workdir / "env.txt").read_text().splitlines())
+    place = seen.get("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+    assert place.startswith(
+        {"none": "", "ours": "http://127.0.0.1:", "the user's": "https://collector.example"}[collector]
+    )
+    assert ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE" in seen, bool(place)) == (collector != "none",) * 2
+
+
+def test_of_what_codex_tells_turns_calls_and_tools_are_kept_and_its_answers_counted_once(receiver: Receiver) -> None:
+    endpoint = admitted(receiver)
+    used = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.cache_read.input_tokens": 600}
+    used |= {"gen_ai.usage.output_tokens": 50, "codex.usage.reasoning_output_tokens": 10}
+    tool = {"codex.tool.phase": "dispatch", "tool_name": "exec_command", "call_id": CANARY}
+    body = spans(
+        {"spanId": "a", "name": "session_task.turn", "attributes": attributes(model="gpt-5.5", cwd=CANARY)},
+        {"spanId": "b", "parentSpanId": "a", "name": "exec_command", "attributes": attributes(**tool)},
+        {"spanId": "c", "name": "handle_responses", "attributes": attributes(**used)},
+        {"spanId": "d", "name": "handle_responses", "attributes": attributes(**{"from": "output_item_added"})},
+        {"spanId": "e", "name": "fs.read_file", "attributes": attributes(path=CANARY)},
+    )
+
+    for _ in "sent", "sent again":
+        assert post(endpoint, "traces", body) == 200
+
+    assert receiver.dismiss(ATTEMPT.id) == Usage(input=400, cache_read=600, output=50, reasoning=10)
+    told = receiver.take_spans()
+    assert sorted(named(told)) == ["execute_tool exec_command", "handle_responses", "session_task.turn"]
+    assert named(told)["execute_tool exec_command"].parent == named(told)["session_task.turn"].span
+    assert named(told)["handle_responses"].attributes["gen_ai.usage.input_tokens"] == 1000
+    assert CANARY not in repr(told)
 
 
 def test_the_official_messages_and_json_are_kept_alike(receiver: Receiver) -> None:

@@ -28,7 +28,7 @@ async def journal(*events: ev.Event) -> tuple[Entry, ...]:
     """Entries a second apart."""
     drafts = []
     for number, event in enumerate(events):
-        belongs = correlation_of(RUN, event)
+        belongs = correlation_of(Correlation(run=RUN), event)
         at = NOW + timedelta(seconds=number)
         drafts.append(Draft(event=event, at=at, trace=belongs.trace, span=belongs.span, parent=belongs.parent))
     return await MemoryStore().append(RUN, 0, drafts)

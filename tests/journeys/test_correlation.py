@@ -8,8 +8,10 @@ TELL = 'echo "$TRACEPARENT $OTEL_RESOURCE_ATTRIBUTES" > {name}; [ {name} != righ
 
 
 def test_all_entries_and_all_programs_of_a_run_are_in_one_trace_whoever_drives_it(site: Site) -> None:
+    told = site.root / "told-by-verify"
+    verify = [f'echo "$TRACEPARENT $OTEL_RESOURCE_ATTRIBUTES" >> {told}']
     site.plan(
-        task("left", TELL.format(name="left"), expected_paths=["left"]),
+        task("left", TELL.format(name="left"), expected_paths=["left"], verify=verify),
         task("right", TELL.format(name="right"), expected_paths=["right"], attempts=2),
     )
 
@@ -36,6 +38,10 @@ def test_all_entries_and_all_programs_of_a_run_are_in_one_trace_whoever_drives_i
         parent, attributes = site.git("show", f"main:{name}").split()
         assert parent == f"00-{entries[0]['trace']}-{spans[name, number][0]}-01"
         assert attributes == f"muster.run={run},muster.task={name},muster.attempt={number}"
+    said = told.read_text().splitlines()
+    assert len(said) >= 2, "at the audit and on the merged tree of the wave"
+    assert said[0] == site.git("show", "main:left")
+    assert {line.split("-")[1] for line in said} == {entries[0]["trace"]}
 
 
 def test_resource_attributes_that_the_operator_lets_in_are_kept(site: Site) -> None:

@@ -12,7 +12,7 @@ from muster import plugins
 from muster.clock import SystemClock
 from muster.executors.local import LocalExecutor
 from muster.model.attempts import Outcome
-from muster.ports import Agent, AttemptSpec, Binding, News
+from muster.ports import Agent, AttemptSpec, Binding, News, TelemetryReceiver
 from tests.live.model_server import ModelServer
 from tests.live.programs import Cli
 
@@ -22,7 +22,15 @@ README = "# demo\nold line\nthird\n"
 class Stand:
     """The program, its binding and all that it told."""
 
-    def __init__(self, cli: Cli, model: ModelServer, root: Path, *, without: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        cli: Cli,
+        model: ModelServer,
+        root: Path,
+        *,
+        without: tuple[str, ...] = (),
+        receiver: TelemetryReceiver | None = None,
+    ) -> None:
         self.cli, self.model, self.root = cli, model, root
         self.repo = root / "repo"
         self.repo.mkdir()
@@ -32,7 +40,7 @@ class Stand:
         (self.repo / "README.md").write_text(README)
         binding = Binding(name=cli.name, command=cli.command, env_allow=cli.env_allow)
         self.agent: Agent = plugins.find("muster.agents", cli.dialect or cli.name)(binding)
-        self.executor = LocalExecutor({cli.name: self.agent}, SystemClock(), environ=environ)
+        self.executor = LocalExecutor({cli.name: self.agent}, SystemClock(), environ=environ, receiver=receiver)
         self.news: list[News] = []
 
     def spec(self, prompt: str, number: int = 1, **more: object) -> AttemptSpec:

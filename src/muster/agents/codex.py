@@ -16,6 +16,10 @@ _SETTINGS = (
     # What the model runs needs no key of ours.
     'shell_environment_policy.exclude=["CODEX_API_KEY","OPENAI_API_KEY"]',
 )
+# Codex reads where to send it from the environment where its own settings name no place. It makes hundreds of spans
+# for each answer of its model: as JSON they are read ten times faster, and a request of so many is half a megabyte.
+_TRACED_ARGS = ("-c", 'otel.trace_exporter={otlp-http={endpoint="",protocol="json"}}')
+_TRACED = {"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "192"}
 _PERMISSIONS = {
     "read": ("-s", "read-only"),
     # /tmp belongs to everybody; TMPDIR is the attempt's own, and without it builds and tests fail.
@@ -69,6 +73,8 @@ class CodexAgent:
             argv += ["resume", dialect.argument("session", spec.session)]
         return Launch(
             argv=(*argv, "-"),
+            traced=_TRACED,
+            traced_args=_TRACED_ARGS,
             env_allow=(*_ENV_ALLOW, *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=spec.session,

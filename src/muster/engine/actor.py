@@ -9,6 +9,7 @@ from pathlib import Path
 import anyio
 from anyio.abc import TaskGroup
 
+from muster.context import within
 from muster.engine.effects import Effects, Facts
 from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours, has_common_budget
@@ -17,6 +18,7 @@ from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome
 from muster.model.budget import NOTHING
+from muster.model.correlation import Correlation
 from muster.model.decide import decide
 from muster.model.ids import attempt_id
 from muster.model.messages import Message, respond
@@ -228,7 +230,7 @@ class Actor:
 
     async def _fly(self, step: do.Effect, scope: anyio.CancelScope) -> None:
         try:
-            with scope:
+            with scope, within(self._belongs(step)):
                 facts = await self._effects.perform(step, self.state)
                 if facts:
                     self._facts.append(facts)
@@ -237,6 +239,13 @@ class Actor:
         finally:
             del self._flights[step]
             self._stir()
+
+    def _belongs(self, step: do.Effect) -> Correlation:
+        """The attempt that a step is about, or else the run."""
+        entry = self.state.tasks.get(getattr(step, "task", ""))
+        if entry is None or not entry.attempts:
+            return Correlation(run=self.state.run)
+        return Correlation(run=self.state.run, task=entry.task.id, attempt=entry.last.number)
 
     async def _wait(self, steps: tuple[do.Step, ...]) -> None:
         """Sleep until something happened or a timer of the run is due."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from muster.context import current
 from muster.engine.neighbours import Neighbours
-from muster.model.correlation import correlation_of
+from muster.model.correlation import Correlation, correlation_of
 from muster.model.entries import Draft, Entry
 from muster.model.errors import NotFoundError, OutpacedError
 from muster.model.events import BudgetExceeded, BudgetReserved, Event
@@ -88,7 +89,7 @@ class Journal:
         return state
 
     def _draft(self, event: Event) -> Draft:
-        belongs = correlation_of(self.state.run, event)
+        belongs = correlation_of(current() or Correlation(run=self.state.run), event)
         return Draft(event=event, at=self._clock.now(), trace=belongs.trace, span=belongs.span, parent=belongs.parent)
 
 

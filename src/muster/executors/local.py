@@ -11,14 +11,16 @@ from pathlib import Path
 import anyio
 import msgspec
 
+from muster.context import current, within
 from muster.executors.environment import fingerprint, inherited
 from muster.executors.folder import Folder
+from muster.executors.outcomes import exit_code_of, failed, outcome_of, read_outcome, words_of
 from muster.executors.prices import priced
 from muster.executors.recycle import Recycler
 from muster.executors.scratch import clear_scratch
 from muster.executors.seats import Seats
 from muster.executors.tail import Tail
-from muster.executors.transcript import SIZE_LIMIT, last_bytes
+from muster.executors.transcript import last_bytes
 from muster.executors.watch import Teller, Watch
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
 from muster.model.correlation import Correlation
@@ -30,7 +32,6 @@ from muster.ports import (
     AttemptSpec,
     CheckSpec,
     Clock,
-    Exit,
     Heartbeat,
     Launch,
     News,
@@ -39,7 +40,7 @@ from muster.ports import (
     TelemetryReceiver,
     Tell,
 )
-from muster.process import Command, Ended, supervise, sweep_marker, take_over
+from muster.process import Command, supervise, sweep_marker, take_over
 from muster.process.identity import covers
 
 _COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -47,9 +48,6 @@ _COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _COLLECTORS = "OTEL_EXPORTER_OTLP_"
 _TAIL = 2048
 _ERROR_TAIL = 8192
-_TIMED_OUT = 124  # as timeout(1) says it
-_KILLED_BY = 128  # as a shell says it
-_TOO_BIG = _KILLED_BY + 25  # SIGXFSZ
 
 
 class LocalExecutor:
@@ -77,10 +75,10 @@ class LocalExecutor:
 
     async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Run the attempt to its end, telling news as it comes."""
-        with self._attending(spec.id):
+        with self._attending(spec):
             if self._seats is None:
                 return await self._run(spec, tell)
-            async with self._seats.seat(lambda why: tell(News(kind="notice", text=f"waits: {why}"))):
+            async with self._seats.seat(lambda why: tell(News(kind="notice", ok=False, text=f"waits: {why}"))):
                 return await self._run(spec, tell)
 
     async def _run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
@@ -89,18 +87,18 @@ class LocalExecutor:
         if isinstance(prepared, Outcome):
             return prepared
         launch, parser = prepared
-        env = self._environment_of(spec, launch)
+        argv, env = self._start(spec, launch)
         redactor = self._redactor_for({**spec.env, **launch.env})
         folder = self._folder_of(spec)
         try:
             folder.create(self._clock.now(), launch.stdin, launch.files)
         except FileExistsError:
-            return _failed(Cause.ENVIRONMENT, f"Attempt {spec.id} was started before; it is never started again.")
+            return failed(Cause.ENVIRONMENT, f"Attempt {spec.id} was started before; it is never started again.")
         except (OSError, ValueError) as problem:
             await folder.finish(redactor, keep_raw=False)
-            return _failed(Cause.ENVIRONMENT, f"Cannot prepare attempt {spec.id}: {_words(problem)}.")
+            return failed(Cause.ENVIRONMENT, f"Cannot prepare attempt {spec.id}: {words_of(problem)}.")
         command = Command(
-            argv=launch.argv,
+            argv=argv,
             cwd=spec.workdir,
             env={**env, "TMPDIR": str(folder.scratch)},
             marker=spec.id,
@@ -125,11 +123,11 @@ class LocalExecutor:
                 tell(News(kind="usage", usage=priced(usage, spec.model)))
             raise
         except (EnvironmentProblem, OSError) as problem:
-            return _failed(Cause.ENVIRONMENT, _words(problem))
+            return failed(Cause.ENVIRONMENT, words_of(problem))
         finally:
             await folder.finish(redactor, keep_raw=spec.keep_raw)
         duration_s = self._clock.monotonic() - begun
-        outcome = _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+        outcome = outcome_of(spec, ended, watch, parser, tail, folder, redactor, duration_s)
         if not watch.told_usage and not outcome.usage.tokens and outcome.usage.cost_usd is None:
             usage = priced(self._told_otherwise(spec.id), spec.model)
             outcome = msgspec.structs.replace(outcome, usage=usage if usage != Usage() else outcome.usage)
@@ -148,7 +146,7 @@ class LocalExecutor:
 
     async def adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         """Take over an attempt that a dead owner started: wait for it and read its outcome."""
-        with self._attending(spec.id):
+        with self._attending(spec):
             return await self._adopt(spec, tell)
 
     async def _adopt(self, spec: AttemptSpec, tell: Tell) -> Outcome:
@@ -176,7 +174,7 @@ class LocalExecutor:
         limited = watch.timed_out or watch.flooded or watch.stalled
         known = ended.code is not None or ended.signal is not None or limited
         if parser is None or not known:
-            said = _read(spec, parser, ended, tail, redactor) if parser else Outcome(ending=Ending.INTERRUPTED)
+            said = read_outcome(spec, parser, ended, tail, redactor) if parser else Outcome(ending=Ending.INTERRUPTED)
             return msgspec.structs.replace(
                 said,
                 ending=Ending.INTERRUPTED,
@@ -186,7 +184,7 @@ class LocalExecutor:
                 errors=folder.errors,
                 swept=ended.swept,
             )
-        return _outcome(spec, ended, watch, parser, tail, folder, redactor, duration_s)
+        return outcome_of(spec, ended, watch, parser, tail, folder, redactor, duration_s)
 
     async def check(self, spec: CheckSpec) -> Receipt:
         """Run a verify command to its end and return the receipt.
@@ -195,7 +193,8 @@ class LocalExecutor:
             EnvironmentProblem: it could not be started, so there is nothing to say about the work.
         """
         begun = self._clock.monotonic()
-        env = self._inherited(spec.env_allow)
+        env, belongs = self._inherited(spec.env_allow), current()
+        traced = belongs.environment(env) if belongs else {}
         folder = Folder(spec.folder, spec.id, spec.folder, self._recycler)
         watch = Watch(folder, spec.timeout_s, self._clock)
         try:
@@ -203,19 +202,19 @@ class LocalExecutor:
             command = Command(
                 argv=("/bin/sh", "-c", spec.command),
                 cwd=spec.workdir,
-                env={**env, **spec.env, "TMPDIR": str(folder.scratch)},
+                env={**env, **spec.env, **traced, "TMPDIR": str(folder.scratch)},
                 marker=spec.id,
                 stdout=folder.stdout,
             )
             ended = await supervise(command, watch, self._grace(spec))
             tail = plain_text(last_bytes(folder.stdout, self._redactor, _TAIL).decode("utf-8", "replace"))
         except OSError as problem:
-            raise EnvironmentProblem(f"Cannot check `{spec.command}`: {_words(problem)}.") from problem
+            raise EnvironmentProblem(f"Cannot check `{spec.command}`: {words_of(problem)}.") from problem
         finally:
             await folder.finish(self._redactor, keep_raw=False)
         return Receipt(
             command=spec.command,
-            exit_code=_exit_code(ended, watch),
+            exit_code=exit_code_of(ended, watch),
             tree=spec.tree,
             environment=fingerprint(env),
             duration_ms=round((self._clock.monotonic() - begun) * 1000),
@@ -247,21 +246,24 @@ class LocalExecutor:
         agent = self._agents.get(spec.agent)
         if agent is None:
             known = ", ".join(sorted(self._agents))
-            return _failed(Cause.NOT_INSTALLED, f"There is no agent {spec.agent!r}; known: {known}.")
+            return failed(Cause.NOT_INSTALLED, f"There is no agent {spec.agent!r}; known: {known}.")
         try:
             launch = agent.launch(spec)
         except MusterError as problem:
-            return _failed(Cause.BAD_REQUEST, problem.message)
+            return failed(Cause.BAD_REQUEST, problem.message)
         return launch, agent.parser(launch)
 
     @contextmanager
-    def _attending(self, attempt: str) -> Iterator[None]:
-        self._attended[attempt] = None
+    def _attending(self, spec: AttemptSpec) -> Iterator[None]:
+        outer = current()
+        self._attended[spec.id] = None
         try:
-            yield
+            # A reviewer's attempt is no task of the run, but it is within the run.
+            with within(Correlation(run=outer.run if outer else spec.run, task=spec.task, attempt=spec.number)):
+                yield
         finally:
-            self._told_otherwise(attempt)
-            del self._attended[attempt]
+            self._told_otherwise(spec.id)
+            del self._attended[spec.id]
 
     def _told_otherwise(self, attempt: str) -> Usage:
         """What an agent used by its own telemetry; nothing more of that is taken."""
@@ -287,21 +289,19 @@ class LocalExecutor:
             self._allowed[env_allow] = inherited(self._environ, env_allow)
         return self._allowed[env_allow]
 
-    def _environment_of(self, spec: AttemptSpec, launch: Launch) -> dict[str, str]:
+    def _start(self, spec: AttemptSpec, launch: Launch) -> tuple[tuple[str, ...], dict[str, str]]:
+        """Arguments and environment of the program, and where its own telemetry goes if it can be told."""
+        argv, belongs = launch.argv, current() or Correlation(run=spec.run, task=spec.task, attempt=spec.number)
         given = {**self._inherited((*spec.env_allow, *launch.env_allow)), **launch.env, **spec.env}
-        belongs = Correlation(run=spec.run, task=spec.task, attempt=spec.number)
-        if launch.traced and self._receiver and (ours := self._receiver.admit(spec.id, belongs)):
-            kept = {name: value for name, value in given.items() if not name.startswith(_COLLECTORS)}
-            given = {**launch.traced, **kept, **ours}
-        elif _COLLECTOR in given:
-            given = {**launch.traced, **given}
-        return {
-            **given,
-            **belongs.environment(given),
-            "MUSTER_RUN": spec.run,
-            "MUSTER_TASK": spec.task,
-            "MUSTER_ATTEMPT_NUMBER": str(spec.number),
-        }
+        collected = {}
+        if (launch.traced or launch.traced_args) and self._receiver:
+            collected = self._receiver.admit(spec.id, belongs)
+        if collected:
+            given = {name: value for name, value in given.items() if not name.startswith(_COLLECTORS)}
+        if collected or _COLLECTOR in given:
+            argv, given = argv + launch.traced_args, {**launch.traced, **given, **collected}
+        own = {"RUN": belongs.run, "TASK": spec.task, "ATTEMPT_NUMBER": str(spec.number)}
+        return argv, given | belongs.environment(given) | {f"MUSTER_{name}": value for name, value in own.items()}
 
     def _folder_of(self, spec: AttemptSpec) -> Folder:
         return Folder(spec.folder, spec.id, spec.folder.parent, self._recycler)
@@ -321,79 +321,3 @@ def _cannot_run(program: str, workdir: Path, path: str) -> Failure | None:
     if (named and named.exists()) or shutil.which(program, os.F_OK, path):
         return Failure(cause=Cause.ENVIRONMENT, message=f"{program!r} is not executable.")
     return Failure(cause=Cause.NOT_INSTALLED, message=f"{program!r} is not installed, or not on PATH.")
-
-
-def _outcome(
-    spec: AttemptSpec,
-    ended: Ended,
-    watch: Watch,
-    parser: Parser,
-    tail: bytes,
-    folder: Folder,
-    redactor: Redactor,
-    duration_s: float,
-) -> Outcome:
-    said = _read(spec, parser, ended, tail, redactor)
-    ending, failure = said.ending, said.failure
-    if watch.flooded:
-        ending = Ending.ERROR
-        failure = Failure(cause=Cause.AGENT_BUG, message=f"It wrote more than {SIZE_LIMIT >> 20} MiB.")
-    elif watch.timed_out:
-        ending = Ending.TIMEOUT
-        failure = Failure(cause=Cause.TIMEOUT, message=f"It did not end within {spec.timeout_s:g} s.")
-    elif watch.over_turns:
-        ending = Ending.ERROR
-        message = f"It went on after {spec.max_turns} answers of its model, and max_turns allows no more."
-        failure = Failure(cause=Cause.LIMIT_TURNS, message=message)
-    elif watch.stalled:
-        ending = Ending.STALLED
-        silent = f"for {spec.stall_timeout_s:g} s it wrote nothing and its processes did nothing"
-        failure = Failure(cause=Cause.STALLED, message=f"It stalled: {silent}.")
-    try:
-        answer = folder.keep_answer(watch.answer)
-    except OSError as problem:
-        answer, ending = None, Ending.ERROR
-        failure = Failure(cause=Cause.ENVIRONMENT, message=f"Its answer could not be kept: {_words(problem)}.")
-    return msgspec.structs.replace(
-        said,
-        ending=ending,
-        failure=failure,
-        exit_code=ended.code,
-        signal=ended.signal,
-        duration_ms=round(duration_s * 1000),
-        transcript=folder.output,
-        errors=folder.errors,
-        swept=ended.swept,
-        answer=answer,
-    )
-
-
-def _read(spec: AttemptSpec, parser: Parser, ended: Ended, tail: bytes, redactor: Redactor) -> Outcome:
-    """What the dialect says of the whole output, priced and without secrets."""
-    try:
-        said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
-    except Exception as problem:  # a dialect from another package must not end the run
-        said = _failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
-    message = plain_text(redactor(said.failure.message)) if said.failure else ""
-    failure = said.failure and msgspec.structs.replace(said.failure, message=message)
-    usage = priced(msgspec.structs.replace(said.usage, model=redactor(said.usage.model)), spec.model)
-    return msgspec.structs.replace(said, failure=failure, usage=usage, session=redactor(said.session))
-
-
-def _exit_code(ended: Ended, watch: Watch) -> int:
-    if watch.timed_out:
-        return _TIMED_OUT
-    if watch.flooded:
-        return _TOO_BIG
-    return ended.code if ended.code is not None else _KILLED_BY + (ended.signal or 0)
-
-
-def _failed(cause: Cause, message: str) -> Outcome:
-    return Outcome(ending=Ending.ERROR, failure=Failure(cause=cause, message=message))
-
-
-def _words(problem: Exception) -> str:
-    if isinstance(problem, OSError):
-        name = f" ({problem.filename})" if problem.filename else ""
-        return f"{problem.strerror or problem}{name}"
-    return str(problem)

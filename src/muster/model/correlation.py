@@ -61,19 +61,20 @@ class Correlation(Record, frozen=True):
         }
 
 
-def correlation_of(run: str, event: object) -> Correlation:
-    """What an event belongs to: the attempt that it names, or else the run.
+def correlation_of(outer: Correlation, event: object) -> Correlation:
+    """What an event belongs to: the attempt that it names, or else what is worked for, ``outer``.
 
     >>> from muster.model.events import AgentSaid, RunResumed
-    >>> correlation_of("01r", AgentSaid(task="T1", attempt=2, text="hello")).id
+    >>> run = Correlation(run="01r")
+    >>> correlation_of(run, AgentSaid(task="T1", attempt=2, text="hello")).id
     '01r:T1:2'
-    >>> correlation_of("01r", RunResumed(from_seq=1)).id
+    >>> correlation_of(run, RunResumed(from_seq=1)).id
     '01r'
     """
     task, attempt = getattr(event, "task", ""), getattr(event, "attempt", 0)
     if isinstance(task, str) and task and isinstance(attempt, int) and attempt:
-        return Correlation(run=run, task=task, attempt=attempt)
-    return Correlation(run=run)
+        return Correlation(run=outer.run, task=task, attempt=attempt)
+    return outer
 
 
 def span_id(name: str) -> str:

@@ -89,6 +89,8 @@ FIELDS: dict[str, frozenset[str]] = {
 AGENT_SPANS = frozenset(
     {"claude_code.interaction", "claude_code.llm_request", "claude_code.tool", "claude_code.tool.blocked_on_user"}
     | {"claude_code.tool.execution", "claude_code.hook"}
+    # Codex: its turn, a call of the model, and the answer that tells what the call used.
+    | {"session_task.turn", "codex.sampling", "handle_responses"}
 )
 AGENT_OPERATIONS = frozenset(
     {"chat", "create_agent", "embeddings", "execute_tool", "generate_content", "invoke_agent", "text_completion"}

@@ -29,7 +29,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CUMULATIVE = 2
 _ERROR = 2
 _API_REQUEST = "api_request"
-_MODEL_CALLS = frozenset({"claude_code.llm_request", "chat", "generate_content", "text_completion"})
+# Codex makes a span of this name for each piece of an answer; the last one has the numbers.
+_PIECE = "handle_responses"
+_MODEL_CALLS = frozenset({"claude_code.llm_request", "chat", "generate_content", "text_completion", _PIECE})
+_CODEX_REASONING = "codex.usage.reasoning_output_tokens"
+_CODEX_TOOL = ("codex.tool.phase", "dispatch")
 # Metric to the attribute that says which tokens, and its values as fields of `Usage`.
 _TOKENS = {
     "claude_code.token.usage": (
@@ -176,8 +180,10 @@ class Account:
 
     def _take_span(self, span: _Told) -> None:
         told = span.values
-        operation = told.get(genai.OPERATION)
+        operation = genai.EXECUTE_TOOL if told.get(_CODEX_TOOL[0]) == _CODEX_TOOL[1] else told.get(genai.OPERATION)
         if not span.span_id or (span.name not in AGENT_SPANS and operation not in AGENT_OPERATIONS):
+            return
+        if span.name == _PIECE and genai.OUTPUT_TOKENS not in told:
             return
         attributes = disclosed_attributes(told, self._redact)
         called = span.name if span.name in AGENT_SPANS else str(operation)
@@ -251,7 +257,7 @@ def _used_in(told: Mapping[str, Told]) -> Usage:
         "output": "output_tokens" if own else genai.OUTPUT_TOKENS,
         "cache_read": "cache_read_tokens" if own else genai.CACHE_READ_TOKENS,
         "cache_write": "cache_creation_tokens" if own else genai.CACHE_CREATION_TOKENS,
-        "reasoning": genai.REASONING_TOKENS,
+        "reasoning": _CODEX_REASONING if _CODEX_REASONING in told else genai.REASONING_TOKENS,
     }
     count: dict[str, Any] = {field: int(_number(told.get(name))) for field, name in names.items()}
     if not own:

@@ -67,7 +67,7 @@ def spans_of(entries: Sequence[Entry], redactor: Redactor) -> tuple[Span, ...]:
     found[run.id] = _span(run, entries[0].at, genai.INVOKE_WORKFLOW, {"muster.run": run.run})
     for entry in entries:
         event = entry.event
-        belongs = correlation_of(entry.run, event)
+        belongs = correlation_of(run, event)
         if isinstance(event, AttemptStarted):
             found[belongs.id] = _attempt(belongs, event, entry.at)
         elif isinstance(event, ToolCalled) and belongs.id in found:
