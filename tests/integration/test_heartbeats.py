@@ -18,6 +18,7 @@ from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Outcome, Receipt
 from muster.model.gates import Autonomy
 from muster.model.heartbeats import Level, Memory, Thresholds, watch
+from muster.model.messages import Message
 from muster.model.plan import OnFailure, Task
 from muster.model.policy import RunPolicy
 from muster.ports import AttemptSpec, CheckSpec, Heartbeat, Swept, Tell
@@ -160,6 +161,7 @@ class Silent:
         self.beats: dict[str, Heartbeat] = {}
         self.running: set[str] = set()
         self.started: list[str] = []
+        self.immortal: tuple[int, ...] = ()
 
     async def run(self, spec: AttemptSpec, tell: Tell) -> Outcome:
         self.started.append(spec.id)
@@ -186,7 +188,7 @@ class Silent:
         pass
 
     async def sweep(self, marker: str) -> Swept:
-        return Swept()
+        return Swept(left=self.immortal)
 
 
 async def settle() -> None:
@@ -311,3 +313,16 @@ async def test_a_run_that_has_ended_raises_no_alarm(tmp_path: Path) -> None:
         entries = await stage.store.read("r")
         assert entries[ended - 1].type == "run.state"
         assert len(entries) == ended
+
+
+@pytest.mark.anyio
+async def test_a_process_that_outlives_the_stop_of_its_task_is_in_the_journal(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.executor.immortal = (4711,)
+
+    async with stage.driven():
+        await stage.store.post(Message(id="m", run="r", kind="stop", sender="anna", at=stage.clock.now()))
+        await until(lambda: "r" in stage.store.journal.heads and stage.store.journal.heads["r"].state == "cancelled")
+
+    assert [e.left for e in await stage.of("process.swept")] == [(4711,)]  # type: ignore[union-attr]
+    assert [e.partial for e in await stage.of("run.cancel")] == [("T1",)]  # type: ignore[union-attr]

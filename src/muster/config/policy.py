@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import time
 from typing import TYPE_CHECKING
 
+from msgspec import convert
+
 from muster.config.profiles import load_models
 from muster.config.settings import (
     AgentSettings,
@@ -54,22 +56,8 @@ def run_policy(settings: Settings, choice: ProfileChoice) -> RunPolicy:
         autonomy=settings.run.gates,
         schedule=settings.run.schedule,
         max_parallel=settings.run.max_parallel,
-        retry=RetryPolicy(
-            auto_retry=reliability.auto_retry,
-            max_attempts=reliability.max_attempts,
-            backoff_ms=reliability.backoff_ms,
-            jitter_ratio=reliability.jitter_ratio,
-            exponential_factor=reliability.exponential_factor,
-            cap_ms=reliability.cap_ms,
-            retryable=reliability.retryable,
-            non_retryable=reliability.non_retryable,
-        ),
-        heartbeat=Thresholds(
-            tick_s=reliability.heartbeat.tick_s,
-            warn_s=reliability.heartbeat.warn_s,
-            stale_s=reliability.heartbeat.stale_s,
-            dead_s=reliability.heartbeat.dead_s,
-        ),
+        retry=convert(reliability, RetryPolicy, from_attributes=True),
+        heartbeat=convert(reliability.heartbeat, Thresholds, from_attributes=True),
         stall_timeout_s=reliability.stall_timeout_s,
         grace_s=settings.run.grace_s,
         profile=choice.profile.name,

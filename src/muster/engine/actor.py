@@ -11,6 +11,7 @@ from anyio.abc import TaskGroup
 
 from muster.context import within
 from muster.engine.effects import Effects, Facts
+from muster.engine.hearing import heard
 from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours, has_common_budget
 from muster.engine.watcher import Watcher
@@ -30,7 +31,6 @@ RENEW_EVERY_S = 5.0
 IDLE_LEASE_TTL_S = 600.0
 IDLE_RENEW_EVERY_S = 200.0
 CHATTER_EVERY_S = 1.0
-_LONGEST_ID = 200
 
 
 class Actor:
@@ -294,33 +294,8 @@ class Actor:
                 self._stir()
 
     def _heard(self, task: str, attempt: int, news: News) -> None:
-        match news.kind:
-            case "usage" if news.usage is not None:
-                self._journal.mention(
-                    ev.AgentUsed(
-                        task=task,
-                        attempt=attempt,
-                        input=news.usage.input,
-                        output=news.usage.output,
-                        cost_usd=news.usage.cost_usd,
-                        model=news.usage.model,
-                        cache_write=news.usage.cache_write,
-                    )
-                )
-            case "session" if news.text and news.text != self.state.tasks[task].last.session:
-                self._journal.mention(ev.SessionOpened(task=task, attempt=attempt, session=news.text[:_LONGEST_ID]))
-            case "permission":
-                decision = "allow" if news.ok else "deny"
-                policy = news.data.get("policy", "")
-                self._journal.mention(
-                    ev.PermissionAsked(task=task, attempt=attempt, tool=news.tool, decision=decision, policy=policy)
-                )
-            case "text":
-                self._journal.mention(ev.AgentSaid(task=task, attempt=attempt, text=news.text[:2000]))
-            case "tool_ended":
-                self._journal.mention(ev.ToolCalled(task=task, attempt=attempt, tool=news.tool, ok=news.ok))
-            case _:
-                pass
+        if (event := heard(task, attempt, news, self.state.tasks[task].last.session)) is not None:
+            self._journal.mention(event)
         for listener in self._listeners:
             listener.on_news(task, attempt, news)
         self._stir()

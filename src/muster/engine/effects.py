@@ -24,7 +24,7 @@ from muster.model.policy import model_of, role_of
 from muster.model.sessions import spent_before
 from muster.model.state import Gate, RunState, Station, TaskState, replace
 from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
-from muster.ports import Approver, AttemptSpec, CheckSpec, Clock, Examiner, Executor, News, Tell, Workspace
+from muster.ports import Approver, AttemptSpec, CheckSpec, Clock, Examiner, Executor, News, Swept, Tell, Workspace
 
 # What stands in an entry is for people; the whole list is in the commit.
 MAX_PATHS = 100
@@ -231,10 +231,8 @@ class Effects:
                 took = self._clock.now() - entry.last.started_at
                 length = max(0, took // timedelta(milliseconds=1))
                 outcome = Outcome(ending=Ending.CANCELLED, failure=failure, swept=swept.pids, duration_ms=length)
-                facts.extend(_ended(step.task, entry.last, outcome))
-            if swept.left:
-                left = ev.ProcessSwept(task=step.task, attempt=entry.last.number, pids=(), left=swept.left)
-                facts.append(left)
+                facts.append(ev.AttemptEnded(task=step.task, attempt=entry.last.number, outcome=outcome))
+            facts.extend(_swept(step.task, entry.last, swept))
             facts.extend(await self._salvage(step.task, entry.last.number))
         failed = ev.TaskFailed(task=step.task, failure=failure)
         # Of a task that was stopped by itself the rest of the run goes on, so somebody has to remember it.
@@ -378,9 +376,13 @@ class Effects:
 
 def _ended(task: str, attempt: Attempt, outcome: Outcome) -> Facts:
     ended = ev.AttemptEnded(task=task, attempt=attempt.number, outcome=outcome)
-    if not outcome.swept:
-        return (ended,)
-    return (ended, ev.ProcessSwept(task=task, attempt=attempt.number, pids=outcome.swept))
+    return (ended, *_swept(task, attempt, Swept(pids=outcome.swept)))
+
+
+def _swept(task: str, attempt: Attempt, swept: Swept) -> Facts:
+    if not (swept.pids or swept.left):
+        return ()
+    return (ev.ProcessSwept(task=task, attempt=attempt.number, pids=swept.pids, left=swept.left),)
 
 
 def _letter(entry: TaskState, reason: str, failure: Failure, facts: Sequence[ev.Event]) -> ev.DeadLetterAdded:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 
 from muster.engine.actor import LEASE_TTL_S
 from muster.engine.journal import Journal, load
@@ -74,8 +75,7 @@ async def absorb(store: Store, clock: Clock, owner: Owner, run: str, is_alive: I
 
     A decision that ends the run is carried out; nothing is started.
     """
-    lease = await take(store, clock, owner, run, is_alive)
-    try:
+    async with owned(store, clock, owner, run, is_alive) as lease:
         journal = Journal(store, clock, await load(store, run), lease)
         for message in await store.pending(run):
             await journal.append(respond(journal.state, message), consumed=(message.id,))
@@ -83,17 +83,22 @@ async def absorb(store: Store, clock: Clock, owner: Owner, run: str, is_alive: I
             if isinstance(step, Write) and any(ends_run(event) for event in step.events):
                 await journal.append(step.events)
         return journal.state
-    finally:
-        await store.release(lease)
 
 
 async def requeue_all(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive, *, by: str) -> None:
     """Write into an ended run that another one tries its dead letters again."""
-    lease = await take(store, clock, owner, run, is_alive)
-    try:
+    async with owned(store, clock, owner, run, is_alive) as lease:
         journal = Journal(store, clock, await load(store, run), lease)
         still_open = [name for name, letter in journal.state.dead.items() if not letter.settled]
         await journal.append(ev.DeadLetterRequeued(task=name, by=by) for name in still_open)
+
+
+@asynccontextmanager
+async def owned(store: Store, clock: Clock, owner: Owner, run: str, is_alive: IsAlive) -> AsyncIterator[Lease]:
+    """The lease of a run that nobody drives, for as long as the block goes on; raises as `take` does."""
+    lease = await take(store, clock, owner, run, is_alive)
+    try:
+        yield lease
     finally:
         await store.release(lease)
 

@@ -10,6 +10,7 @@ from muster.model.budget import WARN_AT, Elsewhere, committed, overdrawn, settle
 from muster.model.gates import Boundary
 from muster.model.lifecycle import run_state
 from muster.model.limits import Limit, parse_budget, worded
+from muster.model.milestones import ask
 from muster.model.starting import Starts
 from muster.model.state import Gate, RunState, TaskState
 
@@ -60,14 +61,11 @@ def ask_for_more(state: RunState, found: Starts, now: datetime, elsewhere: Elsew
             f"{wish.task} needs {worded(limit.unit, wanted)} ({wish.basis}) and {limit.words} has "
             f"{worded(limit.unit, left)} left. Raise it by {worded(limit.unit, _once_more(state, limit))}?"
         )
-        asked = ev.GateAsked(
-            gate=f"{state.run}.{len(state.gates) + 1}",
-            boundary=Boundary.BUDGET_RAISE,
-            question=question,
-            subject=limit.name,
-            detail='Another amount: muster approve --budget "AMOUNT" (the new limit altogether). '
-            "Nothing is lost: merged work stays, the other tasks wait.",
+        detail = (
+            'Another amount: muster approve --budget "AMOUNT" (the new limit altogether). '
+            "Nothing is lost: merged work stays, the other tasks wait."
         )
+        asked = ask(state, Boundary.BUDGET_RAISE, limit.name, question, detail)
         return (do.Write(events=(_exceeded(state, limit, "cap", now, elsewhere), asked)),)
     if gate.waiting:
         return (do.Ask(gate=gate.id),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from muster.engine.journal import Journal
-from muster.engine.ownership import take
+from muster.engine.ownership import owned
 from muster.model.errors import ConflictError, InputError, JournalError
 from muster.model.events import MainMergeStarted, MainUndone
 from muster.model.recovery import cut_after
@@ -36,11 +36,8 @@ async def mend_run(kit: Kit, run: str) -> int:
             "The run is not resumed and its journal was left alone.",
             hint=f"Restore .muster/state from a backup, or start anew from refs/muster/{run}/integration.",
         )
-    lease = await take(kit.store, kit.clock, kit.owner, run, is_alive)
-    try:
+    async with owned(kit.store, kit.clock, kit.owner, run, is_alive) as lease:
         return await kit.store.cut_tail(run, after, lease=lease)
-    finally:
-        await kit.store.release(lease)
 
 
 async def _is_sound(store: Store, run: str, seq: int) -> bool:
@@ -66,13 +63,10 @@ async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
     main = await repository.undo(state.run, merged.target, merged.commit, merged.before)
     if main.reason:
         raise ConflictError(f"Not undone: {left_alone(main.reason)}.", hint=main.hint)
-    lease = await take(kit.store, kit.clock, kit.owner, state.run, is_alive)
-    try:
+    async with owned(kit.store, kit.clock, kit.owner, state.run, is_alive) as lease:
         by = os.environ.get("USER") or "operator"
         undone = MainUndone(target=merged.target, before=merged.commit, after=merged.before, by=by)
         await Journal(kit.store, kit.clock, state, lease).append([undone])
-    finally:
-        await kit.store.release(lease)
     return merged
 
 

@@ -8,7 +8,7 @@ from muster.model.entries import GENESIS, Entry, first_broken
 from muster.model.errors import JournalError
 from muster.ports import Lease, Message, RunHead
 from muster.stores.sqlite.errors import primary_code
-from muster.stores.sqlite.rows import ENTRY_COLUMNS, damaged, entry_of, grant_in, head_of, lease_of, message_of
+from muster.stores.sqlite.rows import ENTRY_COLUMNS, LEASES, MESSAGES, damaged, entry_of, grant_in, head_of
 
 _HEADS = "SELECT run, seq, pos, hash, first_at, last_at, state, slug, title FROM runs ORDER BY id"
 _OF_RUN = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE run_id = ? AND seq > ? ORDER BY seq LIMIT ?"
@@ -76,12 +76,12 @@ def current_lease(connection: sqlite3.Connection, run: str) -> Lease | None:
 def current_leases(connection: sqlite3.Connection) -> dict[str, Lease]:
     """The leases of all runs that were not released."""
     found = connection.execute("SELECT run, lease FROM leases WHERE NOT released")
-    return {run: lease_of(body) for run, body in found}
+    return {run: LEASES.decode(body) for run, body in found}
 
 
 def pending(connection: sqlite3.Connection, run: str) -> tuple[Message, ...]:
     """The messages that no append has taken, in the order of arrival."""
-    return tuple(message_of(body) for (body,) in connection.execute(_PENDING, (run,)))
+    return tuple(MESSAGES.decode(body) for (body,) in connection.execute(_PENDING, (run,)))
 
 
 def has_pending(connection: sqlite3.Connection, run: str) -> bool:

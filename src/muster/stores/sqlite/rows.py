@@ -17,8 +17,8 @@ ENTRY_COLUMNS = "pos, seq, v, at, type, data, prev, hash, trace, span, parent"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_LEASES = msgspec.json.Decoder(Lease)
-_MESSAGES = msgspec.json.Decoder(Message)
+LEASES = msgspec.json.Decoder(Lease)
+MESSAGES = msgspec.json.Decoder(Message)
 
 Row = tuple[Any, ...]
 
@@ -99,14 +99,4 @@ def head_of(row: Row) -> RunHead:
 def grant_in(connection: sqlite3.Connection, run: str) -> Grant | None:
     """The lease that was given out last for a run."""
     row = connection.execute("SELECT lease, released FROM leases WHERE run = ?", (run,)).fetchone()
-    return Grant(lease=lease_of(row[0]), released=bool(row[1])) if row else None
-
-
-def lease_of(body: bytes) -> Lease:
-    """The lease in a row of the table ``leases``."""
-    return _LEASES.decode(body)
-
-
-def message_of(body: bytes) -> Message:
-    """The message in a row of the table ``inbox``."""
-    return _MESSAGES.decode(body)
+    return Grant(lease=LEASES.decode(row[0]), released=bool(row[1])) if row else None
