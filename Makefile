@@ -33,7 +33,7 @@ campaign: setup ## every failure mode at full length (up to 20 minutes)
 
 live: setup ## install the agents' programs and drive them against a scripted model
 	@$(BIN)/python -m tests.live.install $(if $(UPGRADE),--upgrade)
-	@$(BIN)/pytest -m live_cli $(ARGS)
+	@$(BIN)/pytest -n 4 --dist worksteal -m live_cli $(ARGS)
 
 components: setup ## install Prometheus, xmllint and report schemas where that can be, and test against them
 	@$(BIN)/python -m tests.components.install

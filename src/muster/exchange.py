@@ -215,12 +215,14 @@ class Launch(Record, frozen=True):
     ``session`` is the one that it is told to open, or an earlier one to go on with when ``resumed``.
     A ``polite`` program ends well when it is interrupted (SIGINT) before it is told to go.
     ``spent`` is for the parser of a program whose counters run on in a session.
+    ``defaults`` are variables over which those of our environment win, ``env`` those that win over it.
     ``traced`` are more variables, and ``traced_args`` more arguments at the end, for a program that has
     a collector in its environment, so that its own telemetry goes on with the run's trace.
     """
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
+    defaults: dict[str, str] = {}
     traced: dict[str, str] = {}
     traced_args: tuple[str, ...] = ()
     env_allow: tuple[str, ...] = ()

@@ -17,11 +17,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from muster.agents.opencode import OpenCodeAgent
 from muster.clock import SystemClock
 from muster.executors.local import LocalExecutor
 from muster.executors.scratch import scratch_path
 from muster.model.attempts import Cause, Ending, Outcome
-from muster.ports import Agent, AttemptSpec, Capabilities, CheckSpec, Detected, Exit, Launch, News
+from muster.ports import Agent, AttemptSpec, Binding, Capabilities, CheckSpec, Detected, Exit, Launch, News
 from tests.contracts.executor_contract import (
     AGENTS,
     DAEMON,
@@ -399,6 +400,21 @@ async def test_a_secret_in_our_environment_reaches_neither_the_command_nor_a_byt
     kept = [path for path in (tmp_path / "runs").rglob("*") if path.is_file()]
     assert len(kept) > 5
     assert not [path for path in kept if canary.encode() in path.read_bytes()]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("environ", "content"), [({}, '{"snapshot": false}'), ({"OPENCODE_CONFIG_CONTENT": "{}"}, "{}")]
+)
+async def test_what_an_adapter_would_set_is_left_as_the_operator_has_set_it(
+    tmp_path: Path, environ: dict[str, str], content: str
+) -> None:
+    agents = {"opencode": OpenCodeAgent(Binding(name="opencode", command=("sh", "-c", "env")))}
+    spec = attempt(tmp_path, agent="opencode")
+
+    await make(agents, {"PATH": os.defpath, **environ}).run(spec, ignore)
+
+    assert f"\nOPENCODE_CONFIG_CONTENT={content}\n" in written(spec).decode()
 
 
 @pytest.mark.anyio

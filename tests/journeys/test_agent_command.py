@@ -74,4 +74,4 @@ def test_what_muster_adds_is_measured_beside_the_same_program_by_hand(site: Site
 
     assert (figures["tasks"], figures["failed"]) == (2, 0)
     assert figures["added_wall_ms"] == pytest.approx(figures["run_wall_ms"] - figures["hand_wall_ms"])
-    assert figures["hand_cpu_ms"] > 0
+    assert min(figures[f"{where}_cpu_ms"] for where in ("hand", "fresh", "run")) > 0

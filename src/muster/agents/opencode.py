@@ -15,6 +15,9 @@ _ENV = {
     "OPENCODE_DISABLE_SHARE": "1",
     "OPENCODE_DISABLE_LSP_DOWNLOAD": "1",
 }
+# Its own snapshots, for an undo that only its screen has, begin a git repository for each new worktree: nearly thirty
+# processes of git. What a task left is undone by Muster.
+_DEFAULTS = {"OPENCODE_CONFIG_CONTENT": '{"snapshot": false}'}
 _ENV_ALLOW = (
     *("OPENCODE_API_KEY", "OPENCODE_CONFIG", "OPENCODE_CONFIG_CONTENT", "OPENCODE_CONFIG_DIR"),
     *("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "NODE_EXTRA_CA_CERTS"),
@@ -77,6 +80,7 @@ class OpenCodeAgent:
                 *(("-s", dialect.argument("session", spec.session)) if spec.session else ()),
             ),
             env={**_ENV, "OPENCODE_PERMISSION": json.dumps(rules)},
+            defaults=_DEFAULTS,
             env_allow=(*_ENV_ALLOW, *keys_for(model), *self._binding.env_allow),
             stdin=spec.prompt.encode("utf-8", "surrogateescape"),
             session=spec.session,

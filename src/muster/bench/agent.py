@@ -30,14 +30,20 @@ WRITES = '- write: {path: "made-{number}.txt", text: "made"}\n- say: done\n'
 
 
 class Figures(Record, frozen=True):
-    """Milliseconds per task: by hand, in a run, and what the run adds; ``failed`` counts tasks that were not done."""
+    """Milliseconds per task: by hand, in a run, and what the run adds; ``failed`` counts tasks that were not done.
+
+    By hand is always in one folder, as a person works; ``fresh`` is by hand in a new
+    worktree each time, as a run does it: what a program does once for each folder is in it.
+    """
 
     agent: str
     tasks: int
     failed: int
     hand_wall_ms: float
+    fresh_wall_ms: float
     run_wall_ms: float
     hand_cpu_ms: float
+    fresh_cpu_ms: float
     run_cpu_ms: float
     added_wall_ms: float
     added_cpu_ms: float
@@ -71,26 +77,23 @@ async def measure(name: str, tasks: int, *, model: str = "", prompt: str = "") -
                 model=model,
                 permission="full" if "full" in able.capabilities.permissions else "edit",
             )
-            hand = _Spent()
-            with hand.counted():
-                for number in range(tasks // 2):
-                    await _by_hand(able, spec, words.replace("{number}", str(number)))
-            await _clean(folder)
+            prompts = [words.replace("{number}", str(number)) for number in range(tasks)]
+            hand, fresh, ours = _Spent(), _Spent(), _Spent()
+            for prompt in prompts[: tasks // 2]:
+                await _by_hand(able, spec, prompt, hand, fresh)
             chosen = f"{name}:{model}" if model else name
             plan = Plan(
                 slug="bench",
                 tasks=tuple(
-                    Task(id=f"T{n}", agent=chosen, prompt=words.replace("{number}", str(n)), changes=Changes.ANY)
-                    for n in range(tasks)
+                    Task(id=f"T{number}", agent=chosen, prompt=prompt, changes=Changes.ANY)
+                    for number, prompt in enumerate(prompts)
                 ),
             )
             journal = await start_run(kit, plan)
-            ours = _Spent()
             with ours.counted():
                 state = await drive(kit, journal, None)
-            with hand.counted():
-                for number in range(tasks // 2, tasks):
-                    await _by_hand(able, spec, words.replace("{number}", str(number)))
+            for prompt in prompts[tasks // 2 :]:
+                await _by_hand(able, spec, prompt, hand, fresh)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     each = 1000 / tasks
@@ -99,8 +102,10 @@ async def measure(name: str, tasks: int, *, model: str = "", prompt: str = "") -
         tasks=tasks,
         failed=sum(1 for entry in state.tasks.values() if entry.status.value != "done"),
         hand_wall_ms=hand.wall_s * each,
+        fresh_wall_ms=fresh.wall_s * each,
         run_wall_ms=ours.wall_s * each,
         hand_cpu_ms=hand.cpu_s * each,
+        fresh_cpu_ms=fresh.cpu_s * each,
         run_cpu_ms=ours.cpu_s * each,
         added_wall_ms=(ours.wall_s - hand.wall_s) * each,
         added_cpu_ms=(ours.cpu_s - hand.cpu_s) * each,
@@ -122,22 +127,33 @@ class _Spent:
         self.cpu_s += own_cpu() + cpu_of_children() - cpu_s
 
 
-async def _by_hand(agent: Agent, spec: AttemptSpec, prompt: str) -> None:
+async def _by_hand(agent: Agent, spec: AttemptSpec, prompt: str, hand: _Spent, fresh: _Spent) -> None:
+    """Let it work where it worked before, and then in a worktree that it has never seen."""
+    repository = spec.workdir
+    await _alone(agent, spec, prompt, hand)
+    # So that a run may end on it.
+    await _git(repository, "reset", "-q", "--hard")
+    await _git(repository, "clean", "-fdq")
+    worktree = repository / ".muster" / f"by-hand-{time.monotonic_ns()}"
+    await _git(repository, "worktree", "add", "-q", "--detach", str(worktree))
+    await _alone(agent, replace(spec, workdir=worktree), prompt, fresh)
+    await _git(repository, "worktree", "remove", "--force", str(worktree))
+
+
+async def _alone(agent: Agent, spec: AttemptSpec, prompt: str, spent: _Spent) -> None:
     """Start the program as the adapter says, with nothing around it."""
     launch = agent.launch(replace(spec, prompt=prompt, id=f"bench:{time.monotonic_ns()}:1"))
     for name, data in launch.files.items():
         place = spec.folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    env = {**inherited(os.environ, launch.env_allow), **launch.env}
-    done = await run(launch.argv, cwd=spec.workdir, env=env, stdin=launch.stdin)
+    env = {**launch.defaults, **inherited(os.environ, launch.env_allow), **launch.env}
+    with spent.counted():
+        done = await run(launch.argv, cwd=spec.workdir, env=env, stdin=launch.stdin)
     if done.code:
         said = (done.stderr or done.stdout).decode(errors="replace")[-300:]
         raise EnvironmentProblem(f"{agent.name} ended with exit code {done.code} by hand: {said}")
 
 
-async def _clean(folder: Path) -> None:
-    """Put the repository back to its commit, so that a run may end on it."""
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    for command in (["reset", "-q", "--hard"], ["clean", "-fdq"]):
-        await run(["git", *command], cwd=folder, env=env, check=True)
+async def _git(folder: Path, *arguments: str) -> None:
+    await run(["git", *arguments], cwd=folder, env={"PATH": os.environ["PATH"], "HOME": str(folder)}, check=True)

@@ -292,7 +292,8 @@ class LocalExecutor:
     def _start(self, spec: AttemptSpec, launch: Launch) -> tuple[tuple[str, ...], dict[str, str]]:
         """Arguments and environment of the program, and where its own telemetry goes if it can be told."""
         argv, belongs = launch.argv, current() or Correlation(run=spec.run, task=spec.task, attempt=spec.number)
-        given = {**self._inherited((*spec.env_allow, *launch.env_allow)), **launch.env, **spec.env}
+        allowed = self._inherited((*spec.env_allow, *launch.env_allow))
+        given = {**launch.defaults, **allowed, **launch.env, **spec.env}
         collected = {}
         if (launch.traced or launch.traced_args) and self._receiver:
             collected = self._receiver.admit(spec.id, belongs)
