@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -87,23 +86,18 @@ class Site:
 
     async def tree(self) -> str:
         """The tree of the user's branch."""
-        env = {"PATH": os.environ["PATH"], "HOME": str(self.folder)}
-        done = await run(["git", "rev-parse", "main^{tree}"], cwd=self.repository, env=env)
-        return done.stdout.decode().strip()
+        return (await demo_project.git(self.repository, "rev-parse", "main^{tree}")).strip()
 
 
 async def reference() -> tuple[str, int]:
     """The tree that an undisturbed run ends with, and how many appends it takes."""
-    folder = Path(tempfile.mkdtemp(prefix="muster-crash-"))
-    try:
-        site = Site(folder)
+    with tempfile.TemporaryDirectory(prefix="muster-crash-", ignore_cleanup_errors=True) as folder:
+        site = Site(Path(folder))
         await site.make()
         done = await site.start(at=Point(append=0, when="never"))
         if done.code:
             raise RuntimeError(f"the undisturbed run failed: {done.stderr.decode(errors='replace')}")
         return await site.tree(), int(done.stderr.split()[-1])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def points(appends: int, who: str = "orchestrator") -> tuple[Point, ...]:
@@ -114,9 +108,8 @@ def points(appends: int, who: str = "orchestrator") -> tuple[Point, ...]:
 
 async def try_point(point: Point, tree: str) -> Verdict:
     """Kill a fresh demo run at ``point``, continue it, and hold what is left against the promises."""
-    folder = Path(tempfile.mkdtemp(prefix="muster-crash-"))
-    try:
-        site = Site(folder)
+    with tempfile.TemporaryDirectory(prefix="muster-crash-", ignore_cleanup_errors=True) as folder:
+        site = Site(Path(folder))
         await site.make()
         first = await site.start(at=point)
         killed = first.code == -9
@@ -126,8 +119,6 @@ async def try_point(point: Point, tree: str) -> Verdict:
             shown = await site.muster("show")
             again = await site.start() if shown.code else shown
         return await _judge(site, point, tree, again, killed)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _judge(site: Site, point: Point, tree: str, last: Completed, killed: bool) -> Verdict:

@@ -19,9 +19,9 @@ from muster.executors.local import LocalExecutor
 from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
 from muster.model.state import replace
-from muster.process import run
 from muster.process.git import Git
 from muster.stores.sqlite.store import SqliteStore
+from muster.testing import demo_project
 from muster.wiring.driving import drive
 from muster.wiring.kit import open_project
 from muster.wiring.starting import start_run
@@ -92,9 +92,9 @@ def _metered(owner: type, name: str) -> Iterator[_Meter]:
 
 async def measure(tasks: int, parallel: int, kind: str) -> Figures:
     """Run ``tasks`` commands that do nothing (kinds none and any) or write a file (write), and take the figures."""
-    folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
     command = "true" if kind != "write" else 'echo x > "file-$MUSTER_TASK"'
-    try:
+    with tempfile.TemporaryDirectory(prefix="muster-bench-", ignore_cleanup_errors=True) as made:
+        folder = Path(made)
         await repository(folder)
         bare_s = await _bare(folder, tasks, parallel, ["sh", "-c", command])
         look_s = await _bare(folder, tasks, parallel, ["git", *STATUS]) / tasks
@@ -102,8 +102,6 @@ async def measure(tasks: int, parallel: int, kind: str) -> Figures:
         figures = await _measured(folder, tasks, parallel, kind, command, bare_s, look_s, add_s)
         plain_ms = figures.bare_ms + (look_s + add_s + remove_s) * 1000
         return replace(figures, plain_ms=plain_ms)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _measured(
@@ -185,13 +183,13 @@ async def _bare(folder: Path, tasks: int, parallel: int, command: Sequence[str])
 
 async def _worktree(folder: Path) -> tuple[float, float]:
     """Worktrees of the repository, made and removed by plain git; median seconds for making and for removing one."""
-    place, env = folder / "bare", {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    place = folder / "bare"
     adds, removes = [], []
     for _ in range(_WORKTREES):
         begun = time.perf_counter()
-        await run(["git", "worktree", "add", "--quiet", "--detach", str(place)], cwd=folder, env=env, check=True)
+        await demo_project.git(folder, "worktree", "add", "--quiet", "--detach", str(place))
         made = time.perf_counter()
-        await run(["git", "worktree", "remove", str(place)], cwd=folder, env=env, check=True)
+        await demo_project.git(folder, "worktree", "remove", str(place))
         adds.append(made - begun)
         removes.append(time.perf_counter() - made)
     return median(adds), median(removes)
@@ -203,12 +201,7 @@ async def repository(folder: Path) -> None:
         place = folder / f"src/package{number % 10}/module{number}.py"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(f"VALUE = {number}\n" * 20, encoding="utf-8")
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-    identity = ["-c", "user.name=Bench", "-c", "user.email=bench@localhost"]
-    for command in (["init", "-q", "-b", "main"], ["add", "-A"], [*identity, "commit", "-q", "-m", "Start"]):
-        done = await run(["git", *command], cwd=folder, env=env)
-        if done.code:
-            raise RuntimeError(done.stderr.decode(errors="replace"))
+    await demo_project.begin(folder, "Start")
 
 
 def own_cpu() -> float:
@@ -239,33 +232,3 @@ def _write_bytes(place: Path) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("write_bytes:")), 0)
-
-
-def table(rows: list[Figures]) -> str:
-    """The figures as aligned text, milliseconds per task."""
-    columns = (
-        "tasks",
-        "kind",
-        "failed",
-        "wall",
-        "bare",
-        "limit",
-        "plain",
-        "spawn",
-        "git",
-        "store",
-        "rest",
-        "own cpu",
-        "own KiB",
-        "all KiB",
-    )
-    lines = ["".join(f"{column:>9}" for column in columns)]
-    for row in rows:
-        cells = [str(row.tasks), row.kind, str(row.failed)]
-        cells += [f"{value:.2f}" for value in (row.wall_ms, row.bare_ms, row.limit_ms, row.plain_ms)]
-        cells += [
-            f"{value:.2f}"
-            for value in (row.spawn_ms, row.git_ms, row.store_ms, row.rest_ms, row.own_cpu_ms, row.own_kib, row.all_kib)
-        ]
-        lines.append("".join(f"{cell:>9}" for cell in cells))
-    return "\n".join(lines)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -12,14 +9,15 @@ from pathlib import Path
 from random import Random
 from string import ascii_lowercase
 
+from muster.bench.engine import cpu_of_children, own_cpu
 from muster.model.findings import Finding, Severity
 from muster.model.record import Record
 from muster.model.redaction import Redactor
-from muster.process import run
 from muster.review.coordinator import Material, coordinate
 from muster.review.rules.run import run_rules
 from muster.review.scope import find_scope
 from muster.review.triage import triage
+from muster.testing.demo_project import git
 
 _FUNCTION = """def {name}(rows: list[int], limit: int = {n}) -> int:
     total = 0
@@ -53,8 +51,8 @@ async def measure(repo: Path | None, commits: int) -> list[Figures]:
     """Take the figures on ``commits`` commits of a repository, or on one that is made for it."""
     if repo is not None:
         return [await _each(repo, await _history(repo, commits), f"{commits} commits", 40.0)]
-    folder = Path(tempfile.mkdtemp(prefix="muster-bench-"))
-    try:
+    with tempfile.TemporaryDirectory(prefix="muster-bench-", ignore_cleanup_errors=True) as made:
+        folder = Path(made)
         ranges = await _make(folder, commits)
         return [
             await _each(folder, ranges[:commits], "a typical commit", 40.0),
@@ -62,8 +60,6 @@ async def measure(repo: Path | None, commits: int) -> list[Figures]:
             await _each(folder, [ranges[commits + 1]] * 5, "refused: 234 files, 1.2 MB", 300.0),
             _coordinated(500, 5),
         ]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 async def _each(repo: Path, ranges: Sequence[tuple[str, str]], what: str, limit_ms: float) -> Figures:
@@ -128,26 +124,19 @@ def _figures(what: str, taken: list[float], before: tuple[float, float], limit_m
 
 def _cpu() -> tuple[float, float]:
     """Milliseconds of processor time so far: of this process, and with its children."""
-    own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    mine = (own.ru_utime + own.ru_stime) * 1000
-    return mine, mine + (children.ru_utime + children.ru_stime) * 1000
-
-
-async def _git(repo: Path, *args: str) -> str:
-    env = {"PATH": os.environ["PATH"], "HOME": str(repo), "GIT_CONFIG_GLOBAL": os.devnull}
-    who = ("-c", "user.name=Bench", "-c", "user.email=bench@example.org")
-    return (await run(["git", *who, *args], cwd=repo, env=env, check=True)).stdout.decode()
+    own = own_cpu() * 1000
+    return own, own + cpu_of_children() * 1000
 
 
 async def _history(repo: Path, commits: int) -> list[tuple[str, str]]:
-    log = await _git(repo, "log", "--no-merges", "--format=%H %P", f"-{commits}")
+    log = await git(repo, "log", "--no-merges", "--format=%H %P", f"-{commits}")
     rows = [line.split() for line in log.splitlines()]
     return [(parents[0], commit) for commit, *parents in rows if parents]
 
 
 async def _make(folder: Path, commits: int) -> list[tuple[str, str]]:
     """A repository with typical commits of three files, then a wide commit, then one that is too large."""
-    await _git(folder, "init", "-q", "-b", "main")
+    await git(folder, "init", "-q", "-b", "main")
     (folder / "pyproject.toml").write_text('[project]\nname = "app"\ndependencies = ["click"]\n')
     bodies = {f"src/app/part_{n}.py": [_FUNCTION.format(name=f"f{k}", n=k) for k in range(40)] for n in range(60)}
     last = await _commit(folder, {name: "".join(parts) for name, parts in bodies.items()})
@@ -169,17 +158,6 @@ async def _commit(folder: Path, files: dict[str, str]) -> str:
     for name, text in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
-    await _git(folder, "add", "-A")
-    await _git(folder, "commit", "-q", "-m", "Work")
-    return (await _git(folder, "rev-parse", "HEAD")).strip()
-
-
-def table(rows: Sequence[Figures]) -> str:
-    """The figures as lines of text."""
-    head = f"{'what':<30} {'n':>4} {'median':>8} {'p95':>8} {'slowest':>8} {'own CPU':>8} {'all CPU':>8} {'aim':>6}  ms"
-    lines = [
-        f"{row.what:<30} {row.reviews:>4} {row.median_ms:>8.1f} {row.p95_ms:>8.1f} {row.slowest_ms:>8.1f}"
-        f" {row.own_cpu_ms:>8.1f} {row.all_cpu_ms:>8.1f} {row.limit_ms:>6.0f}"
-        for row in rows
-    ]
-    return "\n".join((head, *lines))
+    await git(folder, "add", "-A")
+    await git(folder, "commit", "-q", "-m", "Work")
+    return (await git(folder, "rev-parse", "HEAD")).strip()

@@ -292,15 +292,3 @@ def _library(kind: type[_Prometheus] | type[_OpenTelemetry]) -> _Prometheus | _O
     with suppress(ImportError):
         return kind()
     return None
-
-
-def table(figures: list[Figure]) -> str:
-    """All figures for people; what is over its budget says so."""
-    names = list(dict.fromkeys(name for figure in figures for name in figure.others))
-    lines = ["".join((f"{'':<56}{'best':>9}{'median':>9}{'budget':>9}   ", *(f"{name:>19}" for name in names)))]
-    for one in figures:
-        over = " over" if one.median > one.budget else ""
-        beside = "".join(f"{one.others[name]:>19.3f}" if name in one.others else f"{'':>19}" for name in names)
-        what = f"{one.what} ({one.unit})"
-        lines.append(f"{what:<56}{one.best:>9.3f}{one.median:>9.3f}{one.budget:>9.1f}   {beside}{over}".rstrip())
-    return "\n".join(lines)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from muster.cli.output import emit, json_option
+
+if TYPE_CHECKING:
+    from muster.model.record import Record
 
 
 @click.group()
@@ -64,16 +70,11 @@ def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_js
     """
     import anyio
 
-    from muster.bench.engine import measure, table
+    from muster.bench.engine import measure
 
-    rows = []
-    for kind in kinds or ("none", "any", "write"):
-        for count in counts or (200, 1000):
-            rows.append(anyio.run(measure, count, parallel, kind))
-    if as_json:
-        emit({"figures": rows})
-    else:
-        click.echo(table(rows))
+    asked = [(count, parallel, kind) for kind in kinds or ("none", "any", "write") for count in counts or (200, 1000)]
+    _tell("figures", [anyio.run(measure, *one) for one in asked], as_json, upright=True)
+    if not as_json:
         click.echo("limit = 1.5 x bare + git as used; plain = bare + one worktree per task by plain git;")
         click.echo("own: this process alone; all: with git and the worktrees it fills")
 
@@ -130,13 +131,9 @@ def review(repo: str | None, commits: int, as_json: bool) -> None:
 
     import anyio
 
-    from muster.bench.review import measure, table
+    from muster.bench.review import measure
 
-    rows = anyio.run(measure, Path(repo).resolve() if repo else None, commits)
-    if as_json:
-        emit({"review": rows})
-    else:
-        click.echo(table(rows))
+    _tell("review", anyio.run(measure, Path(repo).resolve() if repo else None, commits), as_json)
 
 
 @bench.command("startup")
@@ -150,13 +147,7 @@ def startup(runs: int, as_json: bool) -> None:
 
     from muster.bench.startup import measure
 
-    results = anyio.run(measure, Path.cwd(), runs)
-    if as_json:
-        emit({"startup": results})
-        return
-    for row in results:
-        spread = f"{row.minimum_ms:.0f} / {row.median_ms:.0f} / {row.maximum_ms:.0f} ms"
-        click.echo(f"{row.command:<16} min / median / max {spread}, budget {row.budget_ms:.0f} ms")
+    _tell("startup", anyio.run(measure, Path.cwd(), runs), as_json)
 
 
 @bench.command("telemetry")
@@ -165,13 +156,9 @@ def startup(runs: int, as_json: bool) -> None:
 @json_option
 def telemetry(calls: int, entries: int, as_json: bool) -> None:
     """What measuring costs with two labels, beside prometheus_client and the OTel SDK where they are installed."""
-    from muster.bench.telemetry import measure, table
+    from muster.bench.telemetry import measure
 
-    figures = list(measure(calls, entries))
-    if as_json:
-        emit({"telemetry": figures})
-    else:
-        click.echo(table(figures))
+    _tell("telemetry", list(measure(calls, entries)), as_json)
 
 
 @bench.command("recovery")
@@ -183,9 +170,24 @@ def recovery(cancels: int, as_json: bool) -> None:
 
     from muster.bench.recovery import measure
 
-    figures = anyio.run(measure, cancels)
+    _tell("recovery", anyio.run(measure, cancels), as_json)
+
+
+def _tell(name: str, figures: Sequence[Record], as_json: bool, *, upright: bool = False) -> None:
+    """Print figures as one object, or as a table of their fields, whose names have the units; ``upright`` by column."""
     if as_json:
-        emit({"recovery": figures})
+        emit({name: figures})
         return
-    for one in figures:
-        click.echo(f"{one.name:<44} p50 {one.p50_ms:7.2f}  p95 {one.p95_ms:7.2f}  budget {one.budget_ms:.0f} ms")
+    from muster.cli.output import table
+
+    names = figures[0].__struct_fields__
+    rows = [[name.upper().replace("_", " ") for name in names]]
+    rows += [[_cell(getattr(one, name)) for name in names] for one in figures]
+    head, *below = zip(*rows, strict=True) if upright else rows
+    table(head, below)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_cell(one)}" for name, one in value.items())
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

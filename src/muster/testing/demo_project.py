@@ -41,16 +41,20 @@ async def make(folder: Path) -> Path:
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text, encoding="utf-8")
-    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-    identity = ["-c", "user.name=Demo", "-c", "user.email=demo@localhost"]
-    for command in (
-        ["init", "-q", "-b", "main"],
-        ["add", "-A"],
-        [*identity, "commit", "-q", "-m", "A greeter without manners"],
-    ):
-        done = await run(["git", *command], cwd=folder, env=env)
-        if done.code:
-            raise RuntimeError(done.stderr.decode(errors="replace"))
+    await begin(folder, "A greeter without manners")
     plan = folder / "plan.md"
     plan.write_text(plan_text(), encoding="utf-8")
     return plan
+
+
+async def begin(folder: Path, message: str) -> None:
+    """Make a repository with one commit of what is in ``folder``."""
+    for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-q", "-m", message]):
+        await git(folder, *command)
+
+
+async def git(folder: Path, *args: str) -> str:
+    """Run git as nobody in particular, whatever its user has configured; returns what it prints."""
+    env = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
+    who = ("-c", "user.name=Demo", "-c", "user.email=demo@localhost")
+    return (await run(["git", *who, *args], cwd=folder, env=env, check=True)).stdout.decode()
