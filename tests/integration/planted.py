@@ -23,6 +23,7 @@ class Planted(NamedTuple):
     line: int = 0
 
 
+JSX = "export const Box = () => <div style={{ color: 'red' }} />;\n\n\nexport const n = 1;\n"
 PYTHON = "import os\n\n\ndef run(name):\n    return name\n"
 MISTAKES = (
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a1.py", PYTHON, PYTHON + "def broken(:\n", 6),
@@ -31,6 +32,11 @@ MISTAKES = (
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a3.toml", "a = 1\n", "a = 1\nb = \n", 2),
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a4.yaml", "a: 1\n", "a: 1\n b: [\n"),
     Planted("BROKEN_SYNTAX", "BLOCKER", "src/a5.ts", "export const a = 1;\n", "export const a = ;\nfunction {\n"),
+    Planted("BROKEN_SYNTAX", "BLOCKER", "src/a7.tsx", JSX, JSX + "\nfunction broken( {\n"),
+    Planted("BROKEN_SYNTAX", "BLOCKER", "src/a8.yaml", "a: {{ b }}\n", "a: {{ b }}\nc: d\ne: f\n g: [\n"),
+    Planted("BROKEN_SYNTAX", "BLOCKER", "src/a10.js", "f(1);\n", "f(1);\nif (f(2) { g(); }\n", 2),
+    Planted("BROKEN_SYNTAX", "BLOCKER", "src/tsconfig.json", '{"a": 1}\n', '{\n  // why\n  "a": {"b": 1,\n}\n'),
+    Planted("BROKEN_SYNTAX", "MINOR", "src/a9.py", "x = 1\n", "x = 1\nraise ValueError, x\n", 2),
     Planted("PLACEHOLDER_IN_CODE", "BLOCKER", "src/b1.py", "x = 1\n", "<<<<<<< a\nx = 1\n=======\nx = 2\n>>>>>>> b\n", 1),
     Planted("PLACEHOLDER_IN_CODE", "MAJOR", "src/b2.py", PYTHON, PYTHON + "def later(x):\n    raise NotImplementedError\n", 6),
     Planted("PLACEHOLDER_IN_CODE", "MAJOR", "src/b3.js", "let a;\n", "let a;\n// ... rest of the implementation\n", 2),
@@ -85,6 +91,9 @@ HARMLESS = (
     ("tests/test_h12.py", "def test_a():\n    assert 1\n    assert 2\n", "def test_a():\n    assert 1 == 1\n\n\ndef test_b():\n    assert 2 == 2\n"),
     ("src/h13.py", None, "# -*- coding: latin-1 -*-\nname = 'caf\u00e9'\n"),
     ("src/h14.tsconfig.json", None, '{"a": 1}\n'),
+    ("src/h18.ts", None, "const a = await load<typeof import('./b.js')>();\n"),
+    ("src/tsconfig.base.json", None, '{\n  // why\n  "a": ["x//y", 1,],\n}\n'),
+    ("src/h19.json", None, '{"a": 1}\n{"a": 2}\n'),
     ("templates/h15.yaml", None, "a: {{ value }}\n b: {% if x %}\n"),
     ("src/h17.py", None, "x = 1\n{% if y %}\nclass {{ name }}:\n    pass\n{% endif %}\n"),
     ("src/h16.py", None, "import sys\nimport tomllib\n\n\nif sys.version_info < (3, 11):\n    import tomli\n"),

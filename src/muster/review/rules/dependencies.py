@@ -20,8 +20,7 @@ _OLD_STDLIB = frozenset(
         ConfigParser Queue SocketServer StringIO cStringIO __builtin__ httplib urllib2 urlparse cookielib Cookie
         HTMLParser BaseHTTPServer SimpleHTTPServer Tkinter commands imp asyncore asynchat smtpd distutils cPickle
         thread dummy_thread dummy_threading copy_reg htmlentitydefs tomllib exceptions __main__ _winreg annotationlib
-        compression
-        _typeshed
+        compression sets md5 sha popen2 _typeshed
         """
     )
 )

@@ -30,7 +30,7 @@ _BY_END = {end: language for language, ends in _LANGUAGES.items() for end in end
 _DATA = frozenset({"json", "toml", "yaml"})
 _SCRIPT = ("javascript", "typescript", "tsx")
 _TEST = re.compile(
-    r"(?:^|/)(?:tests?|testing|__tests__|specs?|testdata|fixtures?|e2e|acceptance|mocks?|dummy\w*)/"
+    r"(?:^|/)(?:tests?|testing|__tests__|specs?|test[-_]?data|fixtures?|e2e|acceptance|mocks?|dummy\w*)/"
     r"|(?:^|/)(?:test_[^/]*|conftest|tests)\.pyi?$|_test\.(?:py|go|cc|cpp)$|(?:\.|-|_)(?:test|spec)\.[cm]?[jt]sx?$"
     r"|(?:Test|Tests|IT|Spec)\.(?:java|kt|scala|cs|swift)$|_(?:spec|test)\.rb$",
 )

@@ -9,7 +9,7 @@ from typing import Any
 from muster.model.findings import Severity
 from muster.review.rules.kinds import is_aside, is_code, is_script, is_test, language, words
 from muster.review.rules.spots import Side, Spot, normalised
-from muster.review.rules.text import conflict_markers
+from muster.review.rules.text import conflict_markers, is_template
 
 _EMPTY_CATCH = re.compile(r"\bcatch\s*(?:\([^()]*\)\s*)?\{\s*\}")
 _EMPTY_FINALLY_RETURN = re.compile(r"\bfinally\s*\{[^{}]*\breturn\b[^{}]*\}")
@@ -132,12 +132,9 @@ def script_syntax(side: Side) -> Iterator[Spot]:
     """The first place at which a script no longer parses."""
     if not is_script(side.path) and language(side.path) not in ("go", "java"):
         return
-    if (root := side.root) is None or (error := root.find(kind="ERROR")) is None:
+    if not (line := side.unread) or any(conflict_markers(side)):
         return
-    if any(conflict_markers(side)):
-        return
-    line = error.range().start.line + 1
-    loose = is_aside(side.path) or "@flow" in side.text[:500] or re.search(r"\{\{|<%|\{%", side.text)
+    loose = is_aside(side.path) or "@flow" in side.text[:500] or is_template(side, line)
     yield Spot(
         rule="BROKEN_SYNTAX",
         severity=Severity.MINOR if loose else Severity.BLOCKER,

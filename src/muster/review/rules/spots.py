@@ -16,6 +16,8 @@ from muster.review.rules.kinds import language
 
 REPORTER = "code-correctness"
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
+# A type that the grammar of TypeScript does not know yet: typeof import("…") between angle brackets.
+_TYPE_IMPORT = re.compile(r"typeof\s+import\(\s*[\"'][^\"'\n]*[\"']\s*,?\s*\)")
 _SPACE = re.compile(r"\s+")
 
 
@@ -72,7 +74,14 @@ class Side:
             from ast_grep_py import SgRoot
         except ImportError:
             return None
-        return SgRoot(self.text.encode("utf-8", "replace").decode("utf-8"), language(self.path)).root()
+        text = _TYPE_IMPORT.sub(_blank, self.text.encode("utf-8", "replace").decode("utf-8"))
+        return SgRoot(text, language(self.path)).root()
+
+    @cached_property
+    def unread(self) -> int:
+        """The first line that the grammar cannot read, or at which it misses a sign; 0 when there is none."""
+        found = self.text.strip() and self.root and self.root.find(any=[{"kind": "ERROR"}, {"regex": "^$"}])
+        return found.range().start.line + 1 if found else 0
 
     def line(self, number: int) -> str:
         """A line by its 1-based number; empty beyond the ends."""
@@ -106,6 +115,11 @@ def normalised(text: str) -> str:
     'if x : # why'
     """
     return _SPACE.sub(" ", text.strip())
+
+
+def _blank(found: re.Match[str]) -> str:
+    """A name in place of what was found, as long and with the same line ends."""
+    return "typeof I" + re.sub(r"[^\n]", " ", found[0][8:])
 
 
 def anchor_of(spot: Spot) -> str:

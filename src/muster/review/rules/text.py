@@ -12,6 +12,16 @@ _OURS = re.compile(r"<{7} \S")
 _THEIRS = re.compile(r">{7} \S")
 # Unicode's bidirectional controls; see "Trojan Source" (CVE-2021-42574).
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+# Marks of a file that becomes what it is named after only when filled in; JSX has ={{ of its own.
+_TEMPLATE = re.compile(r"(?<!=)\{\{.*\}\}|\{%|<%")
+
+
+def is_template(side: Side, line: int) -> bool:
+    """Whether a file cannot be read at a line because of what is to be filled in there.
+
+    Elsewhere the marks say nothing: f-strings and JSX have the same.
+    """
+    return "templates/" in side.path or any(_TEMPLATE.search(side.line(near)) for near in range(line - 1, line + 2))
 
 
 def conflict_markers(side: Side) -> Iterator[Spot]:
