@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 
-from tests.journeys.site import MUSTER, PATIENCE_S, Site, adds, task
+from tests.journeys.site import MUSTER, PATIENCE_S, Site, adds, plan, task
 
 ESCAPE = "\x1b"
 
@@ -48,15 +48,32 @@ def test_a_terminal_gets_what_is_long_in_short_and_a_pipe_gets_all(site: Site) -
     assert site.muster("diagnose").json["run"] == run
 
 
-def test_a_terminal_without_colour_gets_none(site: Site) -> None:
-    site.plan(task("bad", "exit 3", changes="any"))
-    terminal = site.terminal("run", "--plan", "plan.md", "--gates", "open", env={"NO_COLOR": "1"})
+def test_a_terminal_shows_how_things_went_in_colour_unless_it_wants_none(site: Site) -> None:
+    site.plan(adds("one"), task("bad", "exit 3", changes="any"))
 
-    assert terminal.end() == 1
-    assert ESCAPE + "[3" not in terminal.screen
-    listed = site.terminal("ls", env={"NO_COLOR": "1"})
+    def screen(**env: str) -> str:
+        terminal = site.terminal("run", "--plan", "plan.md", "--gates", "open", env=env)
+        assert terminal.end() == 1
+        shown = site.terminal("show", env=env)
+        assert shown.end() == 0
+        return terminal.screen + shown.screen
+
+    colourful = screen()
+
+    assert colourful.count(f"{ESCAPE}[31m  x bad") == 2
+    assert f"{ESCAPE}[32m  + one" in colourful
+    assert ESCAPE + "[3" not in screen(NO_COLOR="1") + screen(TERM="dumb")
+
+
+def test_what_a_row_is_called_is_never_broken_over_lines(site: Site) -> None:
+    site.write({"plan.md": plan(adds("one")).replace("# A journey", f"# A {'very ' * 20}long journey")})
+    run = site.muster("run", "--plan", "plan.md", "--gates", "open", "--json").json["run"]
+
+    listed = site.terminal("ls", env={"COLUMNS": "60"})
+
     assert listed.end() == 0
-    assert ESCAPE + "[3" not in listed.screen
+    assert run in listed.screen
+    assert max(len(re.sub(r"\x1b\[[\d;]*m", "", line)) for line in listed.screen.splitlines()) <= 60
 
 
 def test_a_reader_that_goes_away_is_no_failure(site: Site) -> None:

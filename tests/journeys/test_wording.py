@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from muster.cli.root import COMMANDS, SECTIONS
-from tests.journeys.site import Site, adds, task
+from tests.journeys.site import Site, adds, plan, task
 
 
 def test_muster_alone_prints_its_help_as_it_is(site: Site) -> None:
@@ -143,3 +144,26 @@ def test_settings_and_attempts_that_do_not_exist_are_named(site: Site) -> None:
 
     assert (setting.code, setting.err.splitlines()[0]) == (2, "muster: No setting begins with 'nonsense'.")
     assert (attempt.code, attempt.err.strip()) == (2, "muster: one has no attempt 9: it has 1.")
+
+
+def test_the_demo_says_where_it_is_how_to_remove_it_and_how_to_find_muster(site: Site) -> None:
+    bare = {"PATH": "/usr/bin:/bin"}
+
+    said = site.muster("demo", env=bare).out
+
+    folder = re.search(r"^there:  cd (\S+)\nremove: rm -r \1\npath:   export PATH=\S+:\$PATH$", said, re.MULTILINE)
+    assert folder
+    report = re.search(r"^report: (\S+)$", said, re.MULTILINE)
+    assert report
+    assert (Path(folder[1]) / report[1]).is_file()
+
+
+def test_a_run_of_commands_says_nothing_about_models(site: Site) -> None:
+    site.plan(adds("one"))
+    site.muster("run", "--plan", "plan.md")
+    assert "profile" not in site.muster("show").out
+
+    site.write({"agents.md": plan(task("one", "", agent="scripted", prompt="x").replace('run: ""\n', ""))})
+    site.muster("run", "--plan", "agents.md")
+
+    assert "\nagents  scripted; profile premium (default)\n" in site.muster("show").out

@@ -33,10 +33,11 @@ def ls(everything: bool, as_json: bool) -> None:
     if not rows:
         click.echo("No dead letters.")
         return
-    from muster.cli.output import table
-
-    columns = ["LETTER", "STATUS", "REASON", "ATTEMPTS", "AGE", "LAST ERROR"]
-    table(columns, [(r["id"], r["status"], r["reason"], str(r["attempts"]), r["age"], _first(r)) for r in rows])
+    for row in rows:
+        tries = f"{row['attempts']} attempt{'s' * (row['attempts'] != 1)}"
+        click.echo(
+            f"{row['id']}  {row['status']}  {row['reason']} after {tries}, {row['age']}\n  {_first(row)}".rstrip()
+        )
 
 
 @dead.command("show", epilog=_LETTER)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import tempfile
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 import click
@@ -24,6 +27,8 @@ def demo(ctx: click.Context, ask: bool, as_json: bool) -> None:
     import anyio
 
     folder = Path(tempfile.mkdtemp(prefix="muster-demo-"))
+    # So that what is said at the end can be typed there as it is.
+    os.chdir(folder)
     ctx.exit(anyio.run(_demo, folder, ask, as_json))
 
 
@@ -37,14 +42,16 @@ async def _demo(folder: Path, ask: bool, as_json: bool) -> int:
     plan = await demo_project.make(folder)
     output = Output(as_json=as_json, as_jsonl=False, quiet=False)
     if output.for_people:
-        click.echo(f"A repository with one commit is in {folder}; the work is done by commands and scripted agents.")
+        click.echo(f"In {folder}, a new repository: commands and scripted agents do the work.")
     async with open_project(folder) as kit:
         journal = await start_run(kit, read_plan(folder, path=plan, slug=None))
         approver = None if ask else _DemoApprover(tell=output.for_people)
         code = await drive_and_tell(kit, journal, output, interactive=ask, approver=approver)
     if output.for_people:
-        click.echo(f"look:   cd {folder} && muster show && git log --graph --oneline")
-        click.echo("yours:  in a repository of your own: muster init, muster plan new, muster run --plan plan.md")
+        click.echo(f"there:  cd {folder}\nremove: rm -r {folder}")
+        if not which("muster"):
+            click.echo(f"path:   export PATH={Path(sys.executable).parent}:$PATH")
+        click.echo("yours:  in a repository of your own: muster init")
     return code
 
 

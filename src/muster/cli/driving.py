@@ -70,6 +70,7 @@ def closing_words(kit: Kit, state: RunState) -> list[str]:
         words.append(f"next:   muster approve {gate.id} --continue")
         words.append(f"or:     muster deny {gate.id} -m WHY")
     if step := next_step(state):
-        look = f"muster show {state.run}, then " if state.ended and state.state != "complete" else ""
-        words.append(f"next:   {look}{step}")
+        if state.ended and state.state != "complete":
+            words.append(f"look:   muster show {state.run}")
+        words.append(f"next:   {step}")
     return words

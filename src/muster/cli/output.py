@@ -13,6 +13,8 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCHEMA = 1
+# How a line's mark looks that says how something went.
+_MARKS = {"+": "green", "x": "red", "!": "red", "?": "yellow", "~": "yellow"}
 
 
 def json_option(command: F) -> F:
@@ -56,9 +58,10 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     from rich.table import Table
 
     console = Console(width=None if sys.stdout.isatty() else 400, highlight=False)
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
-        grid.add_column(column, overflow="fold")
+    grid = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+    for place, column in enumerate(columns):
+        # What a row is called is copied from here: it stays in one piece, however narrow the terminal.
+        grid.add_column(column, overflow="fold", no_wrap=place == 0)
     for row in rows:
         grid.add_row(*(_plain(cell) for cell in row))
     with console.capture() as captured:
@@ -75,9 +78,17 @@ def _plain(cell: str) -> Any:
 
 def style(text: str, **looks: Any) -> str:
     """Colour on a terminal that wants it; NO_COLOR is honoured."""
-    if os.environ.get("NO_COLOR") or not sys.stdout.isatty():
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM", "dumb") == "dumb" or not sys.stdout.isatty():
         return text
     return click.style(text, **looks)
+
+
+def coloured(text: str) -> str:
+    """Text whose lines begin with a mark, in the colours of their marks."""
+    return "\n".join(
+        style(line, fg=colour) if (colour := _MARKS.get(line.lstrip().partition(" ")[0])) else line
+        for line in text.split("\n")
+    )
 
 
 def ago(at: datetime | None, now: datetime) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option
+from muster.cli.output import coloured, emit, json_option
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
@@ -121,7 +121,7 @@ def show(run: str, as_json: bool) -> None:
     if as_json:
         emit(view)
         return
-    click.echo(text)
+    click.echo(coloured(text))
 
 
 async def _show(wanted: str) -> tuple[dict[str, Any], str]:

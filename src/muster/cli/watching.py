@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from muster.cli.output import silence
+from muster.cli.output import coloured, silence
 from muster.model.entries import Entry
 from muster.model.events import Event
 from muster.ports import News
@@ -23,7 +23,7 @@ class LinePrinter:
         """Print the line of an entry, if it has one."""
         line = self._narrator.line(event, entry.at)
         if line:
-            _say(line)
+            _say(coloured(line))
 
     def on_news(self, task: str, attempt: int, news: News) -> None:
         """News that is not kept is not printed either."""

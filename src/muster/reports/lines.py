@@ -11,7 +11,7 @@ from muster.model.attempts import Cause
 from muster.model.retry import is_parked
 from muster.model.state import RunState
 from muster.model.waves import waves as in_waves
-from muster.reports.views import left_alone
+from muster.reports.views import crew_words, left_alone
 
 
 class Narrator:
@@ -145,13 +145,11 @@ class Narrator:
 
 
 def headline(state: RunState) -> str:
-    """What is about to happen, in one line."""
+    """What is about to happen; with agents in it, on a second line by whom."""
     count, waves = len(state.tasks), len(state.waves or in_waves([entry.task for entry in state.tasks.values()]))
-    policy = state.policy
-    return (
-        f"Run {state.run}: {count} task{'s' * (count != 1)} in {waves} wave{'s' * (waves != 1)}, "
-        f"gates {policy.autonomy.value}, profile {policy.profile} ({policy.profile_source})"
-    )
+    size = f"{count} task{'s' * (count != 1)} in {waves} wave{'s' * (waves != 1)}"
+    crew = crew_words(state)
+    return f"Run {state.run}: {size}, gates {state.policy.autonomy.value}" + (f"\nagents: {crew}" if crew else "")
 
 
 def _run_state(event: ev.RunStateChanged) -> str:
@@ -160,7 +158,7 @@ def _run_state(event: ev.RunStateChanged) -> str:
             return f"stopping ({event.source})"
         case "complete" | "cancelled" | "error":
             word = {"complete": "complete", "cancelled": "cancelled", "error": "failed"}[event.state]
-            why = f": {event.reason}" if event.reason else ""
+            why = f": {_first_line(event.reason)}" if event.reason else ""
             return f"run {word} in {(event.duration_ms or 0) / 1000:.1f}s{why}"
         case _:
             return ""

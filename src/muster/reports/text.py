@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muster.model.limits import worded
 from muster.model.state import RunState, TaskState
-from muster.reports.views import duration_ms, left_alone, parked, status_of, word_for
+from muster.reports.views import crew_words, duration_ms, left_alone, parked, status_of, word_for
 
 _MARKS = {"done": "+", "failed": "x", "skipped": "-", "cancelled": "x", "queued": ".", "needs-input": "?"}
 
@@ -17,9 +17,10 @@ def run_text(state: RunState, live: bool) -> str:
     lines = [
         f"{accepted.title or accepted.slug}",
         f"run     {state.run}  {status_of(state, live)}  {took / 1000:.1f}s",
-        f"base    {accepted.base[:9]} on {branch}; gates {accepted.policy.autonomy.value}; "
-        f"profile {accepted.policy.profile} ({accepted.policy.profile_source})",
+        f"base    {accepted.base[:9]} on {branch}; gates {accepted.policy.autonomy.value}",
     ]
+    if crew := crew_words(state):
+        lines.append(f"agents  {crew}")
     if state.main_commit:
         lines.append(f"merged  {state.main_commit[:9]} into {branch}")
     why = state.reason or left_alone(state.main_blocked)

@@ -28,6 +28,14 @@ def status_of(state: RunState, live: bool) -> str:
     return "parked" if state.released else "interrupted"
 
 
+def crew_words(state: RunState) -> str:
+    """Which agents work, and who says with which models; empty when all tasks are commands."""
+    policy = state.accepted.policy
+    tasks = [entry.task for entry in state.tasks.values()]
+    agents = dict.fromkeys(task.agent.partition(":")[0] for task in tasks if task.agent and not task.is_command)
+    return f"{', '.join(agents)}; profile {policy.profile} ({policy.profile_source})" if agents else ""
+
+
 def recovery_question(state: RunState) -> str:
     """What to ask a person about a run whose owner is gone."""
     plan = recovery_plan(state)
