@@ -102,6 +102,7 @@ async def _review(
     path: Path | None, slug: str | None, since: str, mode: str, form: str | None, fail_on: str | None, gate: str | None
 ) -> int:
     import os
+    import tempfile
 
     from muster.cli.project import read_settings
     from muster.clock import SystemClock
@@ -125,7 +126,8 @@ async def _review(
     if gate is not None:
         request = replace(request, bar=Bar(gate))
     if mode == "dry-run":
-        scope, seen = await survey(request)
+        with tempfile.TemporaryDirectory(prefix="muster-review-") as loose:
+            scope, seen = await survey(request, Path(loose))
         _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")
         return EXIT_CODES["REFUSED"] if seen.refused else 0
     if home is not None and resolved.settings.review.agents:

@@ -34,6 +34,15 @@ _ENV = {
 }
 
 
+def borrowing(store: Path, loose: Path | None) -> dict[str, str]:
+    """The environment in which git writes objects into an empty folder and finds those of a store beside them."""
+    if loose is None:
+        return {}
+    (loose / "info").mkdir(exist_ok=True)
+    (loose / "info/alternates").write_bytes(os.fsencode(store) + b"\n")
+    return {"GIT_OBJECT_DIRECTORY": str(loose)}
+
+
 class Objects:
     """The objects of a repository seen through an empty one: only ids and trees, nothing that could bend them.
 
@@ -42,8 +51,9 @@ class Objects:
     neither the branch nor a setting can hide a line.
     """
 
-    def __init__(self, store: Path, object_format: str) -> None:
+    def __init__(self, store: Path, object_format: str, loose: Path | None = None) -> None:
         self._store = store
+        self._objects = loose or store
         self._sha256 = object_format == "sha256"
         self._folder = ""
         self.empty_tree = _EMPTY_TREES[object_format]
@@ -72,7 +82,7 @@ class Objects:
             **(env or {}),
             "PATH": os.environ.get("PATH", os.defpath),
             "GIT_DIR": self._folder,
-            "GIT_OBJECT_DIRECTORY": str(self._store),
+            "GIT_OBJECT_DIRECTORY": str(self._objects),
             "GIT_SHALLOW_FILE": str(self._store.parent / "shallow"),
         }
         done = await process.run(
@@ -80,7 +90,9 @@ class Objects:
         )
         if done.code not in codes:
             said = done.stderr.decode("utf-8", "replace").strip()
-            raise EnvironmentProblem(f"git {args[0]} cannot read the repository: {said[-300:]}")
+            # A partial clone fetches what it lacks as soon as git itself needs it; here nothing opens a connection.
+            hint = "A partial clone: git log -p REF.. > /dev/null" if "unable to read" in said else ""
+            raise EnvironmentProblem(f"git {args[0]} cannot read the repository: {said[-300:]}", hint=hint)
         return done.stdout
 
     async def listing(self, before: str, after: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -67,8 +68,8 @@ class ReviewRequest(Record, frozen=True):
     touched_since: str = ""
 
 
-async def survey(request: ReviewRequest) -> tuple[Scope, Triage]:
-    """What a review would look at, and how closely.
+async def survey(request: ReviewRequest, loose: Path) -> tuple[Scope, Triage]:
+    """What a review would look at, and how closely; ``loose`` is an empty folder for the objects of uncommitted text.
 
     Raises:
         InputError: there is no repository here, or no such commit.
@@ -80,6 +81,7 @@ async def survey(request: ReviewRequest) -> tuple[Scope, Triage]:
         session_start=request.session_start,
         brief_mtime=request.brief_mtime,
         include_uncommitted=request.include_uncommitted,
+        loose=loose,
     )
     return scope, triage(scope, skip=request.skip, deep=request.deep)
 
@@ -92,8 +94,14 @@ async def review(
     Raises:
         InputError: there is no repository here, or no such commit.
     """
-    redact = redact or Redactor()
-    scope, seen = await survey(request)
+    with tempfile.TemporaryDirectory(prefix="muster-review-") as loose:
+        return await _review(request, redact or Redactor(), reviewers, Path(loose))
+
+
+async def _review(
+    request: ReviewRequest, redact: Callable[[str], str], reviewers: Sequence[Reviewer], loose: Path
+) -> Review:
+    scope, seen = await survey(request, loose)
     blank = _blank(request, scope, seen)
     if seen.refused:
         return sealed(_refused(blank, seen), redact)

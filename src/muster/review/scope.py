@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
-import anyio
 import msgspec
 
-from muster.model.errors import EnvironmentProblem, InputError, TooMuchOutput
+from muster.model.errors import InputError, TooMuchOutput
 from muster.model.findings import Change
 from muster.model.record import Record
-from muster.process.git import Git, GitError
+from muster.process.git import Git
 from muster.process.git import problem as git_problem
 from muster.review.both import both
 from muster.review.diff import read_changes
-from muster.review.objects import Objects
+from muster.review.objects import Objects, borrowing
 from muster.review.splits import suggest
+from muster.review.uncommitted import working_tree
 
 MAX_FILES = 100
 MAX_DIFF_BYTES = 400_000  # 100,000 tokens at four bytes each
 _GITLINK = "160000"
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# What Muster writes while it works is not the work.
-_OUR_PLACES = tuple(f":(top,exclude,glob)**/.muster/{name}/**" for name in ("projects", "state", "worktrees"))
-_PLACES = ("--", ":(top)", *_OUR_PLACES)
-_GLOBS = {"GIT_LITERAL_PATHSPECS": "0"}
 
 
 class Scope(Record, frozen=True):
@@ -38,6 +32,8 @@ class Scope(Record, frozen=True):
     are what is really compared: with uncommitted changes ``after_tree`` is the
     working tree's. ``disagreeing`` are paths of which git's patch and numbers
     tell different stories. Texts are not read when the range is too large.
+    ``store`` is the repository's object store, ``loose`` where objects of
+    uncommitted text are instead, when there is such a place.
     """
 
     root: Path
@@ -48,6 +44,7 @@ class Scope(Record, frozen=True):
     after: str
     before_tree: str
     after_tree: str
+    loose: Path | None = None
     changes: tuple[Change, ...] = ()
     diff_bytes: int = 0
     warnings: tuple[str, ...] = ()
@@ -70,7 +67,7 @@ class Scope(Record, frozen=True):
 
     def objects(self) -> Objects:
         """The repository's objects, to be opened with ``with``."""
-        return Objects(self.store, self.object_format)
+        return Objects(self.store, self.object_format, self.loose)
 
 
 class _Place(Record, frozen=True):
@@ -91,22 +88,20 @@ async def find_scope(
     session_start: str = "",
     until: str = "HEAD",
     include_uncommitted: bool = True,
+    loose: Path | None = None,
 ) -> Scope:
     """Find what changed since ``since``, else since ``session_start``, else since the brief was written.
 
     ``until`` is the last commit that counts; uncommitted changes belong to none but HEAD.
+    ``loose`` is an empty folder for the objects of uncommitted text, which lasts
+    as long as the scope is used; without it they go where ``git add`` puts them.
 
     Raises:
         InputError: there is no repository, or no such commit.
     """
     git = Git(repo)
     start = since or session_start
-    place, (dirty, (head, named)) = await both(
-        lambda: _place(git),
-        lambda: both(
-            lambda: _is_dirty(git, include_uncommitted and until == "HEAD"), lambda: _commits(git, until, start)
-        ),
-    )
+    place, (head, named) = await both(lambda: _place(git), lambda: _commits(git, until, start))
     if until != "HEAD" and not head:
         raise InputError(f"{until!r} names no commit of this repository.", hint="git log --oneline")
     if since and not named and not await _is_empty_tree(git, since):
@@ -115,23 +110,23 @@ async def find_scope(
     before, warnings = await _before(git, place, head, named, since, brief_mtime)
     if session_start and not since and not named:
         warnings.insert(0, f"The session's first commit {session_start[:12]} is not in this repository.")
-    tree = ""
-    if dirty and not place.bare:
-        tree, warning = await _working_tree(git, place)
+    tree, env = "", borrowing(place.store, loose)
+    if include_uncommitted and until == "HEAD" and not place.bare:
+        tree, warning = await working_tree(git.elsewhere(place.root), place.index, before, env)
         warnings += [warning] * bool(warning)
-    with Objects(place.store, place.object_format) as objects:
+    with Objects(place.store, place.object_format, loose) as objects:
         aside, scope = await both(
-            lambda: _aside(git, named, head), lambda: _read(objects, place, before, head, tree, warnings)
+            lambda: _aside(git, named, head), lambda: _read(objects, place, loose, before, head, tree, warnings)
         )
     return msgspec.structs.replace(scope, warnings=(*scope.warnings, *aside))
 
 
 async def _read(
-    objects: Objects, place: _Place, before: str, head: str, working_tree: str, warnings: list[str]
+    objects: Objects, place: _Place, loose: Path | None, before: str, head: str, tree: str, warnings: list[str]
 ) -> Scope:
-    old, new = before or objects.empty_tree, working_tree or head or objects.empty_tree
+    old, new = before or objects.empty_tree, tree or head or objects.empty_tree
     (patch, uncommitted), listing = await both(
-        lambda: both(lambda: _patch(objects, old, new), lambda: _uncommitted(objects, head, working_tree)),
+        lambda: both(lambda: _patch(objects, old, new), lambda: _uncommitted(objects, head, tree)),
         lambda: objects.listing(old, new),
     )
     too_long = patch is None
@@ -144,6 +139,7 @@ async def _read(
     scope = Scope(
         root=place.root,
         store=place.store,
+        loose=loose,
         object_format=place.object_format,
         prefix=place.prefix,
         before=before,
@@ -170,8 +166,8 @@ async def _patch(objects: Objects, old: str, new: str) -> bytes | None:
         return None
 
 
-async def _uncommitted(objects: Objects, head: str, working_tree: str) -> frozenset[str]:
-    return await objects.differing(head or objects.empty_tree, working_tree) if working_tree else frozenset()
+async def _uncommitted(objects: Objects, head: str, tree: str) -> frozenset[str]:
+    return await objects.differing(head or objects.empty_tree, tree) if tree else frozenset()
 
 
 async def _place(git: Git) -> _Place:
@@ -242,40 +238,3 @@ async def _before(
     if not parent and place.shallow:
         return "", ["The clone is shallow and ends at HEAD: everything counts as new. git fetch --unshallow"]
     return parent, ["No --since: the last commit is looked at."] if parent else ["HEAD is the first commit."]
-
-
-async def _is_dirty(git: Git, wanted: bool) -> bool:
-    if not wanted:
-        return False
-    # Run beside the look at the place, so a bare repository answers with an error that means no.
-    args = ("status", "--porcelain=v1", "-z", "--no-renames", "--ignore-submodules=dirty", *_PLACES)
-    done = await git(*args, check=False, env=_GLOBS)
-    return done.ok and bool(done.stdout)
-
-
-async def _working_tree(git: Git, place: _Place) -> tuple[str, str]:
-    """The tree of what is in the folder, and a warning when a part of it could not be read."""
-    folder = Path(tempfile.mkdtemp(prefix="muster-review-"))
-    try:
-        return await _write_tree(git, place, folder / "index")
-    except (GitError, EnvironmentProblem) as error:
-        return "", f"Uncommitted changes are left out: {str(error)[-300:]}"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _write_tree(git: Git, place: _Place, index: Path) -> tuple[str, str]:
-    await anyio.to_thread.run_sync(_copy, place.index, index)
-    warning = ""
-    added = await git("add", "--all", *_PLACES, index=index, env=_GLOBS, check=False)
-    if not added.ok:
-        # An embedded repository without a commit, or a file that may not be read, stops the rest as well.
-        await git("add", "--update", "--ignore-errors", *_PLACES, index=index, env=_GLOBS, check=False)
-        said = added.stderr.decode(errors="replace").strip()
-        warning = f"Untracked files are left out: {said[-300:]}"
-    return (await git("write-tree", index=index)).stdout.decode().strip(), warning
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.exists():
-        shutil.copy2(source, target)
