@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
+from muster.cli.project import read_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
+
 
 DAMAGED = 9
 
@@ -24,9 +28,7 @@ def audit() -> None:
 @click.pass_context
 def verify(ctx: click.Context, run: str | None, as_json: bool) -> None:
     """Walk the hash chain of RUN, or of all runs; the exit code is 9 if one is broken."""
-    import anyio
-
-    rows = anyio.run(_verify, run)
+    rows = read_project(_verify, run)
     broken = [row for row in rows if row["broken_at"] is not None]
     if as_json:
         emit({"ok": not broken, "runs": rows})
@@ -37,19 +39,17 @@ def verify(ctx: click.Context, run: str | None, as_json: bool) -> None:
     ctx.exit(DAMAGED if broken else 0)
 
 
-async def _verify(wanted: str | None) -> list[dict[str, str | int | None]]:
+async def _verify(kit: Kit, wanted: str | None) -> list[dict[str, str | int | None]]:
     from muster.operations.runs import find_run
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        run = await find_run(kit.store, wanted) if wanted else None
-        rows: list[dict[str, str | int | None]] = []
-        for head in await kit.store.runs():
-            if run in (None, head.run):
-                good = await kit.store.last_good(head.run)
-                broken = None if good == head.seq else good + 1
-                rows.append({"run": head.run, "entries": head.seq, "broken_at": broken})
-        return rows
+    run = await find_run(kit.store, wanted) if wanted else None
+    rows: list[dict[str, str | int | None]] = []
+    for head in await kit.store.runs():
+        if run in (None, head.run):
+            good = await kit.store.last_good(head.run)
+            broken = None if good == head.seq else good + 1
+            rows.append({"run": head.run, "entries": head.seq, "broken_at": broken})
+    return rows
 
 
 @audit.command("export")
@@ -57,9 +57,7 @@ async def _verify(wanted: str | None) -> list[dict[str, str | int | None]]:
 @click.option("--out", type=click.File("wb", lazy=False), default="-", help="A file instead of the standard output.")
 def export(run: str | None, out: BinaryIO) -> None:
     """Print every entry of RUN, or of all runs, as one line of JSON without secrets."""
-    import anyio
-
-    anyio.run(_print, run, None, False, out)
+    read_project(_print, run, None, False, out)
 
 
 @audit.command("tail")
@@ -69,12 +67,10 @@ def tail(count: int, follow: bool) -> None:
     """Print the last entries of all runs in the same form."""
     import sys
 
-    import anyio
-
-    anyio.run(_print, None, count, follow, sys.stdout.buffer)
+    read_project(_print, None, count, follow, sys.stdout.buffer)
 
 
-async def _print(wanted: str | None, count: int | None, follow: bool, out: BinaryIO) -> None:
+async def _print(kit: Kit, wanted: str | None, count: int | None, follow: bool, out: BinaryIO) -> None:
     import os
     from collections import deque
 
@@ -82,25 +78,23 @@ async def _print(wanted: str | None, count: int | None, follow: bool, out: Binar
     from muster.model.redaction import Redactor, secret_values
     from muster.operations.runs import find_run
     from muster.telemetry.mirror import line_of
-    from muster.wiring.kit import open_project
 
     redact = Redactor(secret_values(os.environ))
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        run, pos, last = await find_run(kit.store, wanted) if wanted else None, 0, deque[Entry](maxlen=count)
-        while page := await kit.store.read_all(pos):
-            pos = page[-1].pos
-            chosen = [entry for entry in page if run in (None, entry.run)]
-            if count is None:
-                out.writelines(line_of(entry, redact) for entry in chosen)
-            else:
-                last.extend(chosen)
-        out.writelines(line_of(entry, redact) for entry in last)
+    run, pos, last = await find_run(kit.store, wanted) if wanted else None, 0, deque[Entry](maxlen=count)
+    while page := await kit.store.read_all(pos):
+        pos = page[-1].pos
+        chosen = [entry for entry in page if run in (None, entry.run)]
+        if count is None:
+            out.writelines(line_of(entry, redact) for entry in chosen)
+        else:
+            last.extend(chosen)
+    out.writelines(line_of(entry, redact) for entry in last)
+    out.flush()
+
+    async def on_entry(entry: Entry) -> bool:
+        out.write(line_of(entry, redact))
         out.flush()
+        return True
 
-        async def on_entry(entry: Entry) -> bool:
-            out.write(line_of(entry, redact))
-            out.flush()
-            return True
-
-        if follow:
-            await kit.store.follow(pos, on_entry)
+    if follow:
+        await kit.store.follow(pos, on_entry)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.output import emit, json_option
+from muster.cli.project import read_project, use_project
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
     from muster.model.state import RunState
+    from muster.wiring.kit import Kit
 
 _FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 
@@ -31,9 +33,7 @@ def bundle() -> None:
 @json_option
 def export(run: str, out: Path | None, as_json: bool) -> None:
     """Write RUN, by default the newest, into one ZIP file; the same run gives the same bytes."""
-    import anyio
-
-    manifest, place = anyio.run(_export, run, out)
+    manifest, place = read_project(_export, run, out)
     if as_json:
         emit({"file": str(place), "manifest": manifest})
         return
@@ -43,7 +43,7 @@ def export(run: str, out: Path | None, as_json: bool) -> None:
     click.echo(f"next:   muster bundle open {place}")
 
 
-async def _export(wanted: str, out: Path | None) -> tuple[dict[str, Any], Path]:
+async def _export(kit: Kit, wanted: str, out: Path | None) -> tuple[dict[str, Any], Path]:
     import os
 
     import msgspec
@@ -51,13 +51,11 @@ async def _export(wanted: str, out: Path | None) -> tuple[dict[str, Any], Path]:
     from muster.diagnostics.bundle import export_bundle
     from muster.model.redaction import Redactor, secret_values
     from muster.operations.runs import find_run
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        run = await find_run(kit.store, wanted)
-        place = out or Path(f"muster-{run}.zip")
-        manifest = await export_bundle(kit, run, place, Redactor(secret_values(os.environ)))
-        return msgspec.to_builtins(manifest), place
+    run = await find_run(kit.store, wanted)
+    place = out or Path(f"muster-{run}.zip")
+    manifest = await export_bundle(kit, run, place, Redactor(secret_values(os.environ)))
+    return msgspec.to_builtins(manifest), place
 
 
 @bundle.command()
@@ -133,9 +131,7 @@ def _refuse_existing(folder: Path) -> None:
 @json_option
 def import_(file: Path, as_json: bool) -> None:
     """Keep FILE beside this project's runs, tagged replayed: `muster ls` lists it, and it counts in nothing."""
-    import anyio
-
-    kept, known = anyio.run(_import, file.absolute())
+    kept, known = use_project(_import, file.absolute())
     if as_json:
         emit({"imported": kept, "known": known})
         return
@@ -143,9 +139,7 @@ def import_(file: Path, as_json: bool) -> None:
     click.echo(f"next:   muster bundle open {kept.run}")
 
 
-async def _import(file: Path) -> tuple[Imported, bool]:
+async def _import(kit: Kit, file: Path) -> tuple[Imported, bool]:
     from muster.diagnostics.bundle import import_bundle
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd()) as kit:
-        return import_bundle(kit, file)
+    return import_bundle(kit, file)

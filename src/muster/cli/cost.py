@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
+from muster.cli.project import read_project
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from muster.model.costs import CacheUse, Charge
+    from muster.wiring.kit import Kit
 
 _RUN = click.argument("run", required=False)
 _SINCE = click.option(
@@ -34,11 +35,9 @@ def cost(run: str | None, by: str, since: str | None, as_json: bool) -> None:
     A price that nobody knows is named as such and never counted as nothing.
     Commands cost nothing and are left out, and so are runs of imported bundles.
     """
-    import anyio
-
     from muster.model.costs import spent, spent_by
 
-    charges = [one for each in anyio.run(read_charges, run, since) for one in each]
+    charges = [one for each in read_project(read_charges, run, since) for one in each]
     rows, total = spent_by(charges, by), spent("total", charges)
     if as_json:
         emit({"by": by, "rows": rows, "total": total})
@@ -72,11 +71,9 @@ def report(run: str | None, since: str | None, as_json: bool) -> None:
     wave's tasks wrote to the cache, of at least three that tell: up to 1,500
     is POSITIVE, from 3,500 on NEGATIVE, between and below three INCONCLUSIVE.
     """
-    import anyio
-
     from muster.model.costs import cache_by_phase, cache_by_wave
 
-    charges = [one for each in anyio.run(read_charges, run, since) for one in each]
+    charges = [one for each in read_project(read_charges, run, since) for one in each]
     waves, phases = cache_by_wave(charges), cache_by_phase(charges)
     if as_json:
         emit({"waves": waves, "phases": phases})
@@ -102,31 +99,29 @@ def _print(what: str, uses: tuple[CacheUse, ...]) -> None:
 
 
 async def read_charges(
-    wanted: str | None = None, since: str | None = None, *, finished: bool = False
+    kit: Kit, wanted: str | None = None, since: str | None = None, *, finished: bool = False
 ) -> list[tuple[Charge, ...]]:
     """The charges of one run or of all that can be read, run by run; ``finished`` takes complete runs only."""
     from muster.model.costs import charges
     from muster.model.errors import JournalError
     from muster.operations.runs import find_run
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        begin = _begin(since, kit.clock.now()) if since else None
-        runs = [head for head in await kit.store.runs() if head.state == "complete" or not finished]
-        one = await find_run(kit.store, wanted) if wanted else None
-        found = []
-        for head in runs:
-            if one not in (None, head.run):
-                continue
-            try:
-                entries = await kit.store.read(head.run)
-            except JournalError as error:
-                if one:
-                    raise
-                click.echo(f"muster: not counted: {error.message}", err=True)
-                continue
-            found.append(tuple(each for each in charges(entries) if begin is None or each.at >= begin))
-        return found
+    begin = _begin(since, kit.clock.now()) if since else None
+    runs = [head for head in await kit.store.runs() if head.state == "complete" or not finished]
+    one = await find_run(kit.store, wanted) if wanted else None
+    found = []
+    for head in runs:
+        if one not in (None, head.run):
+            continue
+        try:
+            entries = await kit.store.read(head.run)
+        except JournalError as error:
+            if one:
+                raise
+            click.echo(f"muster: not counted: {error.message}", err=True)
+            continue
+        found.append(tuple(each for each in charges(entries) if begin is None or each.at >= begin))
+    return found
 
 
 def _begin(since: str, now: datetime) -> datetime:

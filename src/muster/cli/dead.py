@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
+from muster.cli.project import read_project, read_project_or, use_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
+
 
 _LETTER = "LETTER is RUN/TASK as `muster dead ls` prints it, or a TASK that only one open letter has."
 
@@ -24,9 +28,7 @@ def dead() -> None:
 @json_option
 def ls(everything: bool, as_json: bool) -> None:
     """List the tasks that were given up, of all runs of this project."""
-    import anyio
-
-    rows = [row for row in anyio.run(_letters) if everything or row["status"] == "open"]
+    rows = [row for row in read_project_or([], _letters) if everything or row["status"] == "open"]
     if as_json:
         emit({"dead_letters": rows})
         return
@@ -45,9 +47,7 @@ def ls(everything: bool, as_json: bool) -> None:
 @json_option
 def show(letter: str, as_json: bool) -> None:
     """Show a dead letter with all its attempts."""
-    import anyio
-
-    row, task = anyio.run(_show, letter)
+    row, task = read_project(_show, letter)
     if as_json:
         emit({**row, "task": task})
         return
@@ -78,7 +78,7 @@ def requeue(ctx: click.Context, letter: str, go: bool, no_input: bool, quiet: bo
     from muster.cli.driving import Output
     from muster.cli.resume import go_on
 
-    row = anyio.run(_requeue, letter)
+    row = use_project(_requeue, letter)
     if row["ended"] or (go and not row["driven"]):
         output = Output(as_json=as_json, as_jsonl=False, quiet=quiet)
         ctx.exit(anyio.run(go_on, row["run"], True, not no_input, {}, output))
@@ -96,62 +96,48 @@ def requeue(ctx: click.Context, letter: str, go: bool, no_input: bool, quiet: bo
 @json_option
 def drop(letter: str, why: str, as_json: bool) -> None:
     """Put a given-up task aside for good; its saved work stays, and `muster continue` leaves it out."""
-    import anyio
-
-    row = anyio.run(_drop, letter, why)
+    row = use_project(_drop, letter, why)
     if as_json:
         emit({"id": row["id"], "status": "dropped"})
     else:
         click.echo(f"{row['id']} is dropped.")
 
 
-async def _letters() -> list[dict[str, Any]]:
+async def _letters(kit: Kit) -> list[dict[str, Any]]:
     from muster.cli.output import ago
-    from muster.model.errors import NotFoundError
     from muster.operations.runs import dead_letters
-    from muster.wiring.kit import open_project
 
-    try:
-        async with open_project(Path.cwd(), read_only=True) as kit:
-            return [{**row, "age": ago(row["at"], kit.clock.now())} for row in await dead_letters(kit)]
-    except NotFoundError as error:
-        if "git" in error.hint:
-            raise
-        return []
+    return [{**row, "age": ago(row["at"], kit.clock.now())} for row in await dead_letters(kit)]
 
 
-async def _show(wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _show(kit: Kit, wanted: str) -> tuple[dict[str, Any], dict[str, Any]]:
     from muster.cli.output import ago
     from muster.operations.runs import dead_letters, load_run
     from muster.reports.views import task_view
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        row = _pick(wanted, await dead_letters(kit), only_open=False)
-        row["age"] = ago(row["at"], kit.clock.now())
-        state = await load_run(kit, row["run"])
-        return row, task_view(state.tasks[row["task"]])
+    row = _pick(wanted, await dead_letters(kit), only_open=False)
+    row["age"] = ago(row["at"], kit.clock.now())
+    state = await load_run(kit, row["run"])
+    return row, task_view(state.tasks[row["task"]])
 
 
-async def _requeue(wanted: str) -> dict[str, Any]:
+async def _requeue(kit: Kit, wanted: str) -> dict[str, Any]:
     from muster.operations.runs import dead_letters, deliver, is_driven
-    from muster.wiring.kit import message, open_project
+    from muster.wiring.kit import message
 
-    async with open_project(Path.cwd()) as kit:
-        row = _pick(wanted, await dead_letters(kit))
-        if not row["ended"]:
-            await deliver(kit, message(kit, row["run"], "requeue", task=row["task"], by=getpass.getuser()))
-        return {**row, "driven": await is_driven(kit, row["run"])}
+    row = _pick(wanted, await dead_letters(kit))
+    if not row["ended"]:
+        await deliver(kit, message(kit, row["run"], "requeue", task=row["task"], by=getpass.getuser()))
+    return {**row, "driven": await is_driven(kit, row["run"])}
 
 
-async def _drop(wanted: str, why: str) -> dict[str, Any]:
+async def _drop(kit: Kit, wanted: str, why: str) -> dict[str, Any]:
     from muster.operations.runs import dead_letters, deliver
-    from muster.wiring.kit import message, open_project
+    from muster.wiring.kit import message
 
-    async with open_project(Path.cwd()) as kit:
-        row = _pick(wanted, await dead_letters(kit))
-        await deliver(kit, message(kit, row["run"], "drop", task=row["task"], by=getpass.getuser(), why=why))
-        return row
+    row = _pick(wanted, await dead_letters(kit))
+    await deliver(kit, message(kit, row["run"], "drop", task=row["task"], by=getpass.getuser(), why=why))
+    return row
 
 
 def _pick(wanted: str, rows: list[dict[str, Any]], *, only_open: bool = True) -> dict[str, Any]:

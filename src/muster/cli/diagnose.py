@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.project import read_project
+
 if TYPE_CHECKING:
     from muster.diagnostics.report import RunReport
     from muster.model.redaction import Redactor
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -45,7 +48,6 @@ def diagnose(run: str, out: Path | None, given: Path | None) -> None:
 def _report(wanted: str) -> dict[str, Any]:
     import os
 
-    import anyio
     import msgspec
 
     from muster.diagnostics.checks import examine
@@ -54,19 +56,17 @@ def _report(wanted: str) -> dict[str, Any]:
     redact = Redactor(secret_values(os.environ))
     # Before the loop, as checks start loops of their own.
     found = msgspec.to_builtins(examine(Path.cwd()))
-    report: dict[str, Any] = anyio.run(_made, wanted, redact)
+    report: dict[str, Any] = read_project(_made, wanted, redact)
     return report | {"doctor": redact_values(found, redact)}
 
 
-async def _made(wanted: str, redact: Redactor) -> dict[str, Any]:
+async def _made(kit: Kit, wanted: str, redact: Redactor) -> dict[str, Any]:
     import os
 
     from muster.diagnostics.report import make_report
     from muster.operations.runs import find_run
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        return await make_report(kit, await find_run(kit.store, wanted), os.environ, redact)
+    return await make_report(kit, await find_run(kit.store, wanted), os.environ, redact)
 
 
 def _summary(report: RunReport) -> str:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from muster.cli.project import read_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -17,26 +22,22 @@ def diff(run: str, task: str | None, stat: bool) -> None:
 
     A task alone is one of the newest run.
     """
-    import anyio
-
-    sys.stdout.buffer.write(anyio.run(_diff, run, task, stat))
+    sys.stdout.buffer.write(read_project(_diff, run, task, stat))
 
 
-async def _diff(wanted: str, task: str | None, stat: bool) -> bytes:
+async def _diff(kit: Kit, wanted: str, task: str | None, stat: bool) -> bytes:
     from muster.model.errors import NotFoundError
     from muster.operations.runs import load_run_or_task
-    from muster.wiring.kit import open_project
     from muster.wiring.parts import repository_of
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        state, task = await load_run_or_task(kit, wanted, task)
-        repository = await repository_of(kit)
-        if task is None:
-            return await repository.diff(state.accepted.base, state.integration, stat=stat)
-        entry = state.tasks.get(task)
-        if entry is None:
-            raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
-        for attempt in reversed(entry.attempts):
-            if attempt.commit:
-                return await repository.diff(attempt.base, attempt.commit, stat=stat)
-        raise NotFoundError(f"{task} has left no commit.")
+    state, task = await load_run_or_task(kit, wanted, task)
+    repository = await repository_of(kit)
+    if task is None:
+        return await repository.diff(state.accepted.base, state.integration, stat=stat)
+    entry = state.tasks.get(task)
+    if entry is None:
+        raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
+    for attempt in reversed(entry.attempts):
+        if attempt.commit:
+            return await repository.diff(attempt.base, attempt.commit, stat=stat)
+    raise NotFoundError(f"{task} has left no commit.")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from shutil import get_terminal_size
+from typing import TYPE_CHECKING
 
 import click
 
 from muster.cli.output import json_option, jsonl_option
+from muster.cli.project import read_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -22,41 +26,37 @@ from muster.cli.output import json_option, jsonl_option
 @jsonl_option
 def events(run: str, follow: bool, after: int, types: tuple[str, ...], as_json: bool, as_jsonl: bool) -> None:
     """Print the entries of RUN, by default the newest."""
-    import anyio
-
-    anyio.run(_events, run, follow, after, frozenset(types), as_json or as_jsonl)
+    read_project(_events, run, follow, after, frozenset(types), as_json or as_jsonl)
 
 
-async def _events(wanted: str, follow: bool, after: int, types: frozenset[str], as_lines: bool) -> None:
+async def _events(kit: Kit, wanted: str, follow: bool, after: int, types: frozenset[str], as_lines: bool) -> None:
     from muster.cli.output import emit_lines
     from muster.model.entries import Entry
     from muster.model.events import RunStateChanged
     from muster.model.state import ENDED
     from muster.operations.runs import find_run
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        run = await find_run(kit.store, wanted)
-        # A terminal gets a line for each entry; a pipe, and --jsonl, get all of it.
-        width = get_terminal_size().columns if sys.stdout.isatty() else None
+    run = await find_run(kit.store, wanted)
+    # A terminal gets a line for each entry; a pipe, and --jsonl, get all of it.
+    width = get_terminal_size().columns if sys.stdout.isatty() else None
 
-        def print_one(entry: Entry) -> None:
-            if types and entry.type not in types:
-                return
-            if as_lines:
-                emit_lines([entry])
-            else:
-                line = f"{entry.pos:>6} {entry.at:%H:%M:%S.%f} {entry.type:<22} {bytes(entry.data).decode()}"
-                click.echo(line[:width])
-
-        async def on_entry(entry: Entry) -> bool:
-            print_one(entry)
-            event = entry.event
-            return not (isinstance(event, RunStateChanged) and event.state in ENDED)
-
-        if follow:
-            await kit.store.follow(after, on_entry, run=run)
+    def print_one(entry: Entry) -> None:
+        if types and entry.type not in types:
             return
-        for entry in await kit.store.read(run):
-            if entry.pos > after:
-                print_one(entry)
+        if as_lines:
+            emit_lines([entry])
+        else:
+            line = f"{entry.pos:>6} {entry.at:%H:%M:%S.%f} {entry.type:<22} {bytes(entry.data).decode()}"
+            click.echo(line[:width])
+
+    async def on_entry(entry: Entry) -> bool:
+        print_one(entry)
+        event = entry.event
+        return not (isinstance(event, RunStateChanged) and event.state in ENDED)
+
+    if follow:
+        await kit.store.follow(after, on_entry, run=run)
+        return
+    for entry in await kit.store.read(run):
+        if entry.pos > after:
+            print_one(entry)

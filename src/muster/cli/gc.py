@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from muster.cli.output import emit, json_option
+from muster.cli.project import use_project
 
 
 @click.command()
@@ -14,9 +13,9 @@ from muster.cli.output import emit, json_option
 @json_option
 def gc(dry_run: bool, as_json: bool) -> None:
     """Remove worktrees of ended runs; what they hold is salvaged first. Journals, refs and reports stay."""
-    import anyio
+    from muster.operations.mending import collect_garbage
 
-    removed = anyio.run(_gc, dry_run)
+    removed = use_project(collect_garbage, dry_run=dry_run)
     if as_json:
         emit({"removed": removed, "dry_run": dry_run})
         return
@@ -24,11 +23,3 @@ def gc(dry_run: bool, as_json: bool) -> None:
         click.echo(f"{'would remove' if dry_run else 'removed'} {name}")
     if not removed:
         click.echo("Nothing to remove.")
-
-
-async def _gc(dry_run: bool) -> list[str]:
-    from muster.operations.mending import collect_garbage
-    from muster.wiring.kit import open_project
-
-    async with open_project(Path.cwd()) as kit:
-        return await collect_garbage(kit, dry_run=dry_run)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.output import emit, json_option
+from muster.cli.project import read_project_or, use_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 @json_option
 def inbox(as_json: bool) -> None:
     """List what waits for a person in all runs: questions, interrupted runs and tasks that were given up."""
-    import anyio
-
     from muster.reports.text import answers
 
-    gates, interrupted, letters = anyio.run(_inbox)
+    gates, interrupted, letters = read_project_or(([], [], []), _inbox)
     if as_json:
         emit({"gates": gates, "interrupted": interrupted, "dead_letters": letters})
         return
@@ -47,21 +45,13 @@ def inbox(as_json: bool) -> None:
 Rows = list[dict[str, Any]]
 
 
-async def _inbox() -> tuple[Rows, Rows, Rows]:
+async def _inbox(kit: Kit) -> tuple[Rows, Rows, Rows]:
     from muster.cli.output import ago
-    from muster.model.errors import NotFoundError
     from muster.operations.runs import dead_letters
-    from muster.wiring.kit import open_project
 
-    try:
-        async with open_project(Path.cwd(), read_only=True) as kit:
-            letters = [row for row in await dead_letters(kit) if row["status"] == "open"]
-            aged = [{**row, "age": ago(row["at"], kit.clock.now())} for row in letters]
-            return await _waiting(kit), await _interrupted(kit), aged
-    except NotFoundError as error:
-        if "git" in error.hint:
-            raise
-        return [], [], []
+    letters = [row for row in await dead_letters(kit) if row["status"] == "open"]
+    aged = [{**row, "age": ago(row["at"], kit.clock.now())} for row in letters]
+    return await _waiting(kit), await _interrupted(kit), aged
 
 
 async def _interrupted(kit: Kit) -> Rows:
@@ -133,7 +123,7 @@ def deny(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> No
 def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool, budget: str = "") -> int:
     import anyio
 
-    result = anyio.run(_answer, gate, answer, why, budget)
+    result = use_project(_answer, gate, answer, why, budget)
     if as_json:
         emit(result)
     else:
@@ -151,26 +141,25 @@ def _decide(gate: str, answer: str, why: str, go: bool, as_json: bool, budget: s
     return anyio.run(go_on, result["run"], True, True, {}, output)
 
 
-async def _answer(wanted: str, answer: str, why: str, budget: str) -> dict[str, Any]:
+async def _answer(kit: Kit, wanted: str, answer: str, why: str, budget: str) -> dict[str, Any]:
     from muster.operations.runs import deliver, is_driven
-    from muster.wiring.kit import message, open_project
+    from muster.wiring.kit import message
 
-    async with open_project(Path.cwd()) as kit:
-        gate = _pick(wanted, await _waiting(kit))
-        run = gate["run"]
-        driven = await is_driven(kit, run)
-        by = getpass.getuser()
-        sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=by, budget=budget)
-        state = await deliver(kit, sent)
-        ended = state.state if state.ended and not driven else ""
-        return {
-            "gate": gate["id"],
-            "run": run,
-            "question": gate["question"],
-            "answer": answer,
-            "driven": driven,
-            "ended": ended,
-        }
+    gate = _pick(wanted, await _waiting(kit))
+    run = gate["run"]
+    driven = await is_driven(kit, run)
+    by = getpass.getuser()
+    sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=by, budget=budget)
+    state = await deliver(kit, sent)
+    ended = state.state if state.ended and not driven else ""
+    return {
+        "gate": gate["id"],
+        "run": run,
+        "question": gate["question"],
+        "answer": answer,
+        "driven": driven,
+        "ended": ended,
+    }
 
 
 def _pick(wanted: str, gates: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.output import emit, json_option
+from muster.cli.project import read_project, use_project
 
 if TYPE_CHECKING:
     from muster.model.metric_snapshot import Family, MetricsSnapshot
+    from muster.wiring.kit import Kit
 
 WATCH_EVERY_S = 2.0
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -43,15 +44,13 @@ def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, 
 
     Without GLOB the table leaves out what is 0.
     """
-    import anyio
-
     if serve:
-        anyio.run(_serve, pattern, wanted, port)
+        read_project(_serve, pattern, wanted, port)
     else:
-        anyio.run(_show, pattern, wanted, "json" if as_json else form, watch)
+        read_project(_show, pattern, wanted, "json" if as_json else form, watch)
 
 
-async def _serve(pattern: str, wanted: str | None, port: int) -> None:
+async def _serve(kit: Kit, pattern: str, wanted: str | None, port: int) -> None:
     import os
 
     from muster.model.disclosure import disclosed
@@ -60,59 +59,52 @@ async def _serve(pattern: str, wanted: str | None, port: int) -> None:
     from muster.telemetry.prometheus_text import render
     from muster.telemetry.replay import Replay, beginning
     from muster.telemetry.scrape import serve
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        run = await find_run(kit.store, wanted) if wanted else None
-        replay = Replay(await beginning(kit.store, kit.clock, run))
-        redact = Redactor(secret_values(os.environ))
+    run = await find_run(kit.store, wanted) if wanted else None
+    replay = Replay(await beginning(kit.store, kit.clock, run))
+    redact = Redactor(secret_values(os.environ))
 
-        async def read() -> str:
-            await replay.catch_up(kit.store, run)
-            return render(disclosed(_matching(replay.snapshot(), pattern), redact))
+    async def read() -> str:
+        await replay.catch_up(kit.store, run)
+        return render(disclosed(_matching(replay.snapshot(), pattern), redact))
 
-        await serve(port, read, click.echo)
+    await serve(port, read, click.echo)
 
 
-async def _show(pattern: str, wanted: str | None, form: str, watch: bool) -> None:
+async def _show(kit: Kit, pattern: str, wanted: str | None, form: str, watch: bool) -> None:
     from muster.operations.runs import find_run
     from muster.telemetry.replay import Replay, beginning
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        run = await find_run(kit.store, wanted) if wanted else None
-        replay, printed = Replay(await beginning(kit.store, kit.clock, run)), False
-        while True:
-            if await replay.catch_up(kit.store, run) or not printed:
-                if watch:
-                    click.clear()
-                _print(_matching(replay.snapshot(), pattern), form, everything=pattern != "*")
-                printed = True
-            if not watch:
-                return
-            await kit.clock.sleep(WATCH_EVERY_S)
+    run = await find_run(kit.store, wanted) if wanted else None
+    replay, printed = Replay(await beginning(kit.store, kit.clock, run)), False
+    while True:
+        if await replay.catch_up(kit.store, run) or not printed:
+            if watch:
+                click.clear()
+            _print(_matching(replay.snapshot(), pattern), form, everything=pattern != "*")
+            printed = True
+        if not watch:
+            return
+        await kit.clock.sleep(WATCH_EVERY_S)
 
 
 @metrics.command("rebuild")
 def rebuild() -> None:
     """Write the files in .muster/state/metrics anew from the journal."""
-    import anyio
-
-    click.echo(anyio.run(_rebuild))
+    click.echo(use_project(_rebuild))
 
 
-async def _rebuild() -> str:
+async def _rebuild(kit: Kit) -> str:
     import os
 
     from muster.model.redaction import Redactor, secret_values
     from muster.telemetry.replay import Rebuild, beginning
-    from muster.wiring.kit import METRICS, open_project
+    from muster.wiring.kit import METRICS
 
-    async with open_project(Path.cwd()) as kit:
-        redact = Redactor(secret_values(os.environ))
-        anew = Rebuild(await beginning(kit.store, kit.clock), kit.project / METRICS, redact)
-        count = await anew.catch_up(kit.store)
-        anew.finish()
+    redact = Redactor(secret_values(os.environ))
+    anew = Rebuild(await beginning(kit.store, kit.clock), kit.project / METRICS, redact)
+    count = await anew.catch_up(kit.store)
+    anew.finish()
     return f"{METRICS} was written anew from {count} entries."
 
 

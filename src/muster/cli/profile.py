@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -124,10 +123,8 @@ def cost(name: str | None, tasks: int, as_json: bool) -> None:
     finished runs of a profile whose prices are known, this project's own
     numbers take their place.
     """
-    import anyio
-
     from muster.cli.cost import read_charges
-    from muster.cli.project import read_settings
+    from muster.cli.project import read_project, read_settings
     from muster.config.profiles import load_models, load_profiles
     from muster.model.costs import profile_cost
     from muster.model.errors import NotFoundError
@@ -137,7 +134,7 @@ def cost(name: str | None, tasks: int, as_json: bool) -> None:
     known = load_profiles(project, load_models(resolved.settings.agents.named)).profiles
     wanted = [find_profile(known, name).name] if name else list(known)
     try:
-        finished = anyio.run(partial(read_charges, finished=True))
+        finished = read_project(read_charges, finished=True)
     except NotFoundError:
         finished = []
     found = [profile_cost(each, finished, tasks) for each in wanted]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.output import coloured, emit, json_option
+from muster.cli.project import read_project, read_project_or
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 @json_option
 def ls(everything: bool, session: str, as_json: bool) -> None:
     """List runs, newest first."""
-    import anyio
-
-    rows = anyio.run(_rows, None if everything else 20, session)
+    rows = read_project_or([], _rows, None if everything else 20, session)
     if as_json:
         emit({"runs": rows})
         return
@@ -40,48 +38,40 @@ def ls(everything: bool, session: str, as_json: bool) -> None:
     )
 
 
-async def _rows(limit: int | None, session: str) -> list[dict[str, Any]]:
+async def _rows(kit: Kit, limit: int | None, session: str) -> list[dict[str, Any]]:
     from muster.cli.output import ago
     from muster.diagnostics.imported import imported_runs
-    from muster.model.errors import NotFoundError
     from muster.operations.runs import is_driven, session_of
     from muster.reports.views import head_status
-    from muster.wiring.kit import open_project
 
-    try:
-        async with open_project(Path.cwd(), read_only=True) as kit:
-            heads = sorted(await kit.store.runs(), key=lambda head: head.run, reverse=True)
-            rows: list[dict[str, Any]] = []
-            for head in heads:
-                if len(rows) == limit:
-                    break
-                belongs = await session_of(kit.store, head.run)
-                if session and belongs != session:
-                    continue
-                counts = await kit.store.counts(head.run)
-                earlier = await _done_before(kit, head.run)
-                rows.append(
-                    {
-                        "run": head.run,
-                        "status": head_status(head, await is_driven(kit, head.run), counts),
-                        "tasks": counts.get("task.planned", 0),
-                        "done": earlier + counts.get("task.succeeded", 0),
-                        "started_at": head.first_at,
-                        "last_at": head.last_at,
-                        "age": ago(head.first_at, kit.clock.now()),
-                        "slug": head.slug,
-                        "title": head.title,
-                        "session": belongs,
-                    }
-                )
-            if session:
-                return rows
-            rows += [_replayed(one, ago(one.started_at, kit.clock.now())) for one in imported_runs(kit.project)]
-            return rows
-    except NotFoundError as error:
-        if "git" in error.hint:
-            raise
-        return []
+    heads = sorted(await kit.store.runs(), key=lambda head: head.run, reverse=True)
+    rows: list[dict[str, Any]] = []
+    for head in heads:
+        if len(rows) == limit:
+            break
+        belongs = await session_of(kit.store, head.run)
+        if session and belongs != session:
+            continue
+        counts = await kit.store.counts(head.run)
+        earlier = await _done_before(kit, head.run)
+        rows.append(
+            {
+                "run": head.run,
+                "status": head_status(head, await is_driven(kit, head.run), counts),
+                "tasks": counts.get("task.planned", 0),
+                "done": earlier + counts.get("task.succeeded", 0),
+                "started_at": head.first_at,
+                "last_at": head.last_at,
+                "age": ago(head.first_at, kit.clock.now()),
+                "slug": head.slug,
+                "title": head.title,
+                "session": belongs,
+            }
+        )
+    if session:
+        return rows
+    rows += [_replayed(one, ago(one.started_at, kit.clock.now())) for one in imported_runs(kit.project)]
+    return rows
 
 
 def _replayed(one: Imported, age: str) -> dict[str, Any]:
@@ -115,41 +105,33 @@ async def _done_before(kit: Kit, run: str) -> int:
 @json_option
 def show(run: str, as_json: bool) -> None:
     """Show RUN, by default the newest: waves, tasks, attempts, gates."""
-    import anyio
-
-    view, text = anyio.run(_show, run)
+    view, text = read_project(_show, run)
     if as_json:
         emit(view)
         return
     click.echo(coloured(text))
 
 
-async def _show(wanted: str) -> tuple[dict[str, Any], str]:
+async def _show(kit: Kit, wanted: str) -> tuple[dict[str, Any], str]:
     from muster.operations.runs import is_driven, load_run
     from muster.reports.text import next_step, run_text
     from muster.reports.views import run_view
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        state = await load_run(kit, wanted)
-        live = await is_driven(kit, state.run)
-        step = "" if live else next_step(state)
-        return run_view(state, live), run_text(state, live) + (f"\n\nnext    {step}" if step else "")
+    state = await load_run(kit, wanted)
+    live = await is_driven(kit, state.run)
+    step = "" if live else next_step(state)
+    return run_view(state, live), run_text(state, live) + (f"\n\nnext    {step}" if step else "")
 
 
 @click.command()
 @click.argument("run", default="@last")
 def report(run: str) -> None:
     """Print the report of RUN, by default the newest."""
-    import anyio
-
-    click.echo(anyio.run(_report, run), nl=False)
+    click.echo(read_project(_report, run), nl=False)
 
 
-async def _report(wanted: str) -> str:
+async def _report(kit: Kit, wanted: str) -> str:
     from muster.operations.runs import load_run
     from muster.reports.markdown import report as markdown
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        return markdown(await load_run(kit, wanted))
+    return markdown(await load_run(kit, wanted))

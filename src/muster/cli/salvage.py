@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
+from muster.cli.project import read_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
 
 
 @click.group(cls=Listing)
@@ -21,9 +26,7 @@ def salvage() -> None:
 @json_option
 def ls(run: str | None, as_json: bool) -> None:
     """List what was saved, of RUN or of all runs."""
-    import anyio
-
-    rows = anyio.run(_ls, run)
+    rows = read_project(_ls, run)
     if as_json:
         emit({"salvage": rows})
     elif rows:
@@ -34,15 +37,13 @@ def ls(run: str | None, as_json: bool) -> None:
         click.echo("Nothing had to be saved.")
 
 
-async def _ls(run: str | None) -> list[dict[str, str]]:
+async def _ls(kit: Kit, run: str | None) -> list[dict[str, str]]:
     from muster.operations.runs import find_run
-    from muster.wiring.kit import open_project
     from muster.wiring.parts import repository_of
 
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        wanted = await find_run(kit.store, run) if run else ""
-        saved = await (await repository_of(kit)).salvages(wanted)
-        return [{"name": s.name, "ref": s.ref, "commit": s.commit, "subject": s.subject, "at": s.at} for s in saved]
+    wanted = await find_run(kit.store, run) if run else ""
+    saved = await (await repository_of(kit)).salvages(wanted)
+    return [{"name": s.name, "ref": s.ref, "commit": s.commit, "subject": s.subject, "at": s.at} for s in saved]
 
 
 @salvage.command("show")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from muster.cli.project import use_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -16,18 +21,15 @@ def send(target: str, text: str) -> None:
     It is interrupted, and goes on in its session and folder with your words.
     Agents without sessions, and commands, cannot be told anything.
     """
-    import anyio
-
-    task = anyio.run(_send, target, text)
+    task = use_project(_send, target, text)
     click.echo(f"{task} goes on with your words.")
 
 
-async def _send(target: str, text: str) -> str:
+async def _send(kit: Kit, target: str, text: str) -> str:
     from muster.operations.runs import deliver, load_run
-    from muster.wiring.kit import message, open_project
+    from muster.wiring.kit import message
 
     wanted, _, task = target.partition("/")
-    async with open_project(Path.cwd()) as kit:
-        state = await load_run(kit, wanted)
-        await deliver(kit, message(kit, state.run, "tell", task=task, text=text))
+    state = await load_run(kit, wanted)
+    await deliver(kit, message(kit, state.run, "tell", task=task, text=text))
     return task

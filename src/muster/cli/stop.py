@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from muster.cli.output import emit, json_option
+from muster.cli.project import use_project
 
 if TYPE_CHECKING:
     from muster.model.state import RunState
     from muster.operations.stopping import Stopped
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -31,14 +32,12 @@ def stop(
     result is cancelled, already-terminal, or partial with what is left; exit
     code 0 says that all of it is cancelled, or accepted with --no-wait.
     """
-    import anyio
-
     if bool(target) + every + bool(session) > 1:
         raise click.UsageError("Give one of RUN, --session and --all.")
     if every or session:
-        result = anyio.run(_stop_all, session, now, wait, as_json)
+        result = use_project(_stop_all, session, now, wait, as_json)
     else:
-        result = anyio.run(_stop, target or "@last", now, wait, as_json)
+        result = use_project(_stop, target or "@last", now, wait, as_json)
     if as_json:
         emit(result)
     else:
@@ -61,33 +60,29 @@ def _words(result: dict[str, Any]) -> str:
             return f"{what}: {word} (affects {affected})"
 
 
-async def _stop(target: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
+async def _stop(kit: Kit, target: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
     from muster.operations.runs import load_run
     from muster.operations.stopping import stop_run
-    from muster.wiring.kit import open_project
 
     wanted, _, task = target.partition("/")
-    async with open_project(Path.cwd()) as kit:
-        state = await load_run(kit, wanted)
+    state = await load_run(kit, wanted)
 
-        def told() -> None:
-            if not quiet:
-                click.echo(_acknowledged(state, task))
+    def told() -> None:
+        if not quiet:
+            click.echo(_acknowledged(state, task))
 
-        stopped = await stop_run(kit, state, task=task, now=now, wait=wait, told=told)
-        return _result(state.run, task, stopped)
+    stopped = await stop_run(kit, state, task=task, now=now, wait=wait, told=told)
+    return _result(state.run, task, stopped)
 
 
-async def _stop_all(session: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
+async def _stop_all(kit: Kit, session: str, now: bool, wait: bool, quiet: bool) -> dict[str, Any]:
     from muster.operations.stopping import stop_all
-    from muster.wiring.kit import open_project
 
     def told(run: str) -> None:
         if not quiet:
             click.echo(f"stopping {run}")
 
-    async with open_project(Path.cwd()) as kit:
-        stopped = await stop_all(kit, session=session, now=now, wait=wait, told=told)
+    stopped = await stop_all(kit, session=session, now=now, wait=wait, told=told)
     runs = [_result(run, "", one) for run, one in stopped.items()]
     # A session that is named has runs; that none of them is open is not what its stop was for.
     results = {one.result for one in stopped.values()} or {"already-terminal" if session else "cancelled"}

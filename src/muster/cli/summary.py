@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from muster.cli.project import read_project
+
 if TYPE_CHECKING:
     from muster.model.summary import Query
     from muster.model.summary_view import Summary
@@ -60,28 +62,18 @@ def summary(auto_window: str | None, md: str | None, as_json: str | None, anonym
 
 def read(source: dict[str, Any], *, cancel_window: bool = False, after: datetime | None = None) -> Summary:
     """The summary of what the options of `source_options` ask for, of the journal only what came ``after``."""
-    import anyio
-
     from muster.model.errors import InputError
     from muster.model.state import replace
-    from muster.telemetry.summaries import of_files
+    from muster.telemetry.summaries import of_files, of_store
 
     files, query = source["files"], _query(source)
     if not files:
         if after is not None and query.since is None:
             query = replace(query, since=after)
-        return anyio.run(_of_store, query, cancel_window)
+        return read_project(lambda kit: of_store(kit.store, query, cancel_window=cancel_window))
     if source["store"]:
         raise InputError("Either --from or --store.")
     return of_files(files, query, cancel_window=cancel_window)
-
-
-async def _of_store(query: Query, cancel_window: bool) -> Summary:
-    from muster.telemetry.summaries import of_store
-    from muster.wiring.kit import open_project
-
-    async with open_project(Path.cwd(), read_only=True) as kit:
-        return await of_store(kit.store, query, cancel_window=cancel_window)
 
 
 def _query(source: dict[str, Any]) -> Query:
@@ -92,23 +84,14 @@ def _query(source: dict[str, Any]) -> Query:
 
 
 def _time(name: str, text: str | None) -> datetime | None:
-    from datetime import UTC, timedelta
-
     from muster.clock import SystemClock
     from muster.model.errors import InputError
-    from muster.model.quantities import parse_duration
+    from muster.model.quantities import parse_since
 
-    if text is None:
-        return None
     try:
-        at = datetime.fromisoformat(text)
-        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
-    except ValueError:
-        pass
-    try:
-        return SystemClock().now() - timedelta(seconds=parse_duration(text))
-    except (ValueError, OverflowError):
-        raise InputError(f"--{name}: {text!r} is no time such as 2026-03-01, 2026-03-01T10:00Z or 7d.") from None
+        return parse_since(text, SystemClock().now()) if text is not None else None
+    except ValueError as error:
+        raise InputError(f"--{name}: {error}.") from None
 
 
 def _write(place: str, text: str) -> None:

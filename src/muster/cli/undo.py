@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from muster.cli.output import emit, json_option
+from muster.cli.project import use_project
+
+if TYPE_CHECKING:
+    from muster.wiring.kit import Kit
 
 
 @click.command()
@@ -14,26 +18,22 @@ from muster.cli.output import emit, json_option
 @json_option
 def undo(run: str, as_json: bool) -> None:
     """Take the merge of RUN back, if nobody has moved the branch since. The work stays under refs/muster/."""
-    import anyio
-
-    result = anyio.run(_undo, run)
+    result = use_project(_undo, run)
     if as_json:
         emit(result)
     else:
         click.echo(f"{result['branch']} is back at {result['commit'][:9]}; the work stays at {result['kept']}.")
 
 
-async def _undo(wanted: str) -> dict[str, str]:
+async def _undo(kit: Kit, wanted: str) -> dict[str, str]:
     from muster.operations.mending import undo_run
     from muster.operations.runs import load_run
-    from muster.wiring.kit import open_project
 
-    async with open_project(Path.cwd()) as kit:
-        state = await load_run(kit, wanted)
-        started = await undo_run(kit, state)
-        return {
-            "run": state.run,
-            "branch": started.target.removeprefix("refs/heads/"),
-            "commit": started.before,
-            "kept": f"refs/muster/{state.run}/integration",
-        }
+    state = await load_run(kit, wanted)
+    started = await undo_run(kit, state)
+    return {
+        "run": state.run,
+        "branch": started.target.removeprefix("refs/heads/"),
+        "commit": started.before,
+        "kept": f"refs/muster/{state.run}/integration",
+    }
