@@ -74,7 +74,7 @@ async def test_a_sparse_checkout_hides_nothing_and_lacks_nothing(project: GitPro
 
 async def test_a_branch_does_not_choose_what_a_configured_filter_runs_on(project: GitProject) -> None:
     mark = project.root / "ran"
-    project.git("config", "filter.lfs.clean", f"touch {mark}; echo pointer")
+    project.git("config", "filter.lfs.clean", f"touch {mark}; sed s/^/clean-/")
     project.git("config", "filter.lfs.required", "true")
     project.write({".gitattributes": "*.txt filter=lfs\n", "a.txt": "two\n"})
     chosen_by_the_branch = await find_scope(project.top, since="HEAD")
@@ -84,7 +84,7 @@ async def test_a_branch_does_not_choose_what_a_configured_filter_runs_on(project
     agreed_before = await find_scope(project.top, since=since)
 
     texts = [[scope.new(change) for change in scope.changes] for scope in (chosen_by_the_branch, agreed_before)]
-    assert texts == [[b"*.txt filter=lfs\n", b"two\n"], [b"pointer\n"]]
+    assert texts == [[b"*.txt filter=lfs\n", b"two\n"], [b"clean-six\n"]]
     assert not ran
 
 
