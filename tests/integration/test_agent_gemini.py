@@ -153,6 +153,8 @@ def test_pieces_of_a_text_are_put_together_and_tools_have_their_names() -> None:
         ("x", "no_space_left", 54, b"", Cause.ENVIRONMENT),
         ("x", "FatalCancellationError", 130, b"", Cause.CANCELLED),
         ("x", "TerminalQuotaError", 1, b"", Cause.RATE_LIMIT),
+        ("x", "RetryableQuotaError", 247, b"", Cause.OVERLOADED),
+        ("x", "ValidationRequiredError", 1, b"", Cause.AUTH),
         ("x", "TypeError", 1, b"", Cause.CRASH),
         ("[API Error: x]", "unknown", 147, b"", Cause.AUTH),
         ("[API Error: x]", "unknown", 144, b"", Cause.BAD_REQUEST),
@@ -212,6 +214,37 @@ def test_an_error_beside_a_success_is_no_success() -> None:
 
     for lines in (told(INIT, GOOD, bad), told(INIT, bad, GOOD), told(INIT, both), told(INIT, {"type": "result"})):
         assert play(lines)[1].ending is Ending.ERROR
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "cause"),
+    [
+        # It calls these a success.
+        ("Loop detected, stopping execution", "success", Cause.INCOMPLETE),
+        ("Maximum session turns exceeded", "success", Cause.LIMIT_TURNS),
+        ("Agent execution blocked: not today", "success", Cause.PERMISSION),
+        # And has no error beside these.
+        ("Model stream ended without a finish reason.", "error", Cause.TRANSPORT),
+        ("The model response was blocked due to safety settings.", "error", Cause.BAD_REQUEST),
+        ("Model response was truncated because it exceeded the token limit.", "error", Cause.INCOMPLETE),
+    ],
+)
+def test_why_it_stopped_may_be_in_an_event_before_the_result(said: str, status: str, cause: Cause) -> None:
+    trouble: dict[str, object] = {"type": "error", "severity": "warning", "message": said}
+
+    _, outcome = play(told(INIT, trouble, {**GOOD, "status": status}))
+
+    assert outcome.failure is not None
+    assert outcome.failure.cause is cause
+    assert outcome.failure.message == said
+
+
+def test_trouble_after_which_it_went_on_is_none() -> None:
+    trouble: dict[str, object] = {"type": "error", "severity": "error", "message": "Loop detected, stopping execution"}
+    more: dict[str, object] = {"type": "message", "role": "assistant", "content": "Go on.", "delta": True}
+
+    assert play(told(INIT, trouble, more, GOOD))[1].ok
+    assert play(told(INIT, {**trouble, "message": "MCP server x is away"}, GOOD))[1].ok
 
 
 def test_the_first_of_two_errors_is_the_reason() -> None:

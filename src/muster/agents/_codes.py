@@ -28,8 +28,11 @@ _STATUS = re.compile(
     re.MULTILINE,
 )
 _NETWORK = re.compile(r"\b(?:ECONN[A-Z]+|ETIMEDOUT|ENOTFOUND|E(?:NET|HOST)UNREACH|EAI_AGAIN|EPIPE|UND_ERR_[A-Z_]+)\b")
-# google.rpc.RetryInfo, also inside a JSON string, and the sentence that Google's APIs put it in.
-_RETRY_AFTER = re.compile(r'(?:retryDelay\\{0,4}"\s{0,4}:\s{0,4}\\{0,4}"|[Rr]etry in )(\d{1,9}(?:\.\d{1,9})?)(ms|s)\b')
+# google.rpc.RetryInfo, also inside a JSON string, and the sentences that Google's APIs and programs put it in.
+_RETRY_AFTER = re.compile(
+    r'(?:retryDelay\\{0,4}"\s{0,4}:\s{0,4}\\{0,4}"|[Rr]etry in |[Rr]etry after |reset after )'
+    r"(?=\d)(?:(\d{1,5})h)?(?:(\d{1,5})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)(ms|s)\b)?"
+)
 
 
 def cause_in(text: str) -> Cause | None:
@@ -63,8 +66,11 @@ def retry_after_in(text: str) -> float | None:
     34.5
     >>> retry_after_in("Quota exceeded. Please retry in 900ms.")
     0.9
+    >>> retry_after_in("Your quota will reset after 19h14m47s."), retry_after_in("It will reset after 10m.")
+    (69287.0, 600.0)
     """
     found = _RETRY_AFTER.search(text[:_LONGEST])
-    if found is None:
+    if found is None or not any(found.groups()):
         return None
-    return float(found[1]) / (1000 if found[2] == "ms" else 1)
+    hours, minutes, rest, unit = found.groups()
+    return int(hours or 0) * 3600.0 + int(minutes or 0) * 60 + float(rest or 0) / (1000 if unit == "ms" else 1)

@@ -34,6 +34,15 @@ _EXITS = {
     54: Cause.ENVIRONMENT,
     55: Cause.PERMISSION,
 }
+# Sentences in packages/cli/src/nonInteractiveCli.ts and core/geminiChat.ts: in an `error` event alone, beside a result
+# that has no error of its own, or even says `success`.
+_SAID = (
+    ("Maximum session turns exceeded", Cause.LIMIT_TURNS),
+    ("Loop detected", Cause.INCOMPLETE),
+    ("Agent execution blocked", Cause.PERMISSION),
+    ("Model response was truncated", Cause.INCOMPLETE),
+    ("The model response was blocked", Cause.BAD_REQUEST),
+)
 _SESSION_IS_GONE = 42
 # An HTTP status leaves as its lowest 8 bits: 401 is 145. What is below 144 means something else, 143 is TERM.
 _STATUS_BITS = 256
@@ -48,6 +57,7 @@ class GeminiParser:
         self._session, self._resumed = launch.session, launch.resumed
         self._begun = self._done = False
         self._error: dict[str, Any] | None = None
+        self._trouble = ""
         self._usage = Usage()
         self._said = ""
         self._tools: dict[str, str] = {}
@@ -59,6 +69,8 @@ class GeminiParser:
         if told is None:
             return ()
         kind = told.get("type")
+        if kind in ("tool_use", "message"):
+            self._trouble = ""  # it went on
         if kind == "message" and told.get("role") == "assistant" and told.get("delta") is True:
             self._said = text_of(self._said + text_of(told.get("content")))
             return (News(kind="delta"),)
@@ -82,7 +94,8 @@ class GeminiParser:
             case "tool_result":
                 yield from self._tool_result(told)
             case "error":
-                yield News(kind="notice", ok=told.get("severity") == "warning", text=text_of(told.get("message")))
+                self._trouble = text_of(told.get("message"))
+                yield News(kind="notice", ok=told.get("severity") == "warning", text=self._trouble)
             case "result":
                 yield from self._result(told)
             case _:
@@ -97,8 +110,8 @@ class GeminiParser:
         yield News(kind="tool_ended", tool=name, ok=told.get("status") == "success", text=output, data={"id": call})
 
     def _result(self, told: dict[str, Any]) -> Iterable[News]:
-        error = mapping(told.get("error"))
-        if told.get("status") == "success" and not error:
+        error = mapping(told.get("error")) or ({"message": self._trouble} if self._trouble else {})
+        if told.get("status") == "success" and not told.get("error") and _cause_by_words(self._trouble) is None:
             self._done = True
         elif self._error is None:
             self._error = error
@@ -125,17 +138,26 @@ class GeminiParser:
             return Failure(cause=by_exit, message=dialect.short(message)) if by_exit else None
         message = text_of(self._error.get("message"))
         thrown = _THROWN.findall(said)
+        kind = text_of(self._error.get("type"))
+        # Its errors of quota are also what it makes of a provider without capacity.
+        overloaded = by_exit if kind.endswith("QuotaError") and by_exit is Cause.OVERLOADED else None
         cause = (
-            _CLASSES.get(text_of(self._error.get("type")))
+            overloaded
+            or _CLASSES.get(kind)
+            or _cause_by_words(message)
             or cause_in(message)
             or by_exit
             or (_CLASSES[thrown[-1]] if thrown else None)
             or cause_in(said)
             # Without an error beside it, it means that the model's answer broke off or made no sense.
-            or (Cause.CRASH if self._error else Cause.TRANSPORT)
+            or (Cause.CRASH if kind not in ("", "INVALID_STREAM") else Cause.TRANSPORT)
         )
         shown = dialect.short(message) or "The model's answer broke off or could not be used."
         return Failure(cause=cause, message=shown, retry_after_s=retry_after_in(message))
+
+
+def _cause_by_words(message: str) -> Cause | None:
+    return next((cause for beginning, cause in _SAID if message.startswith(beginning)), None)
 
 
 def _used(stats: dict[str, Any], before: Usage) -> Usage:
