@@ -236,10 +236,11 @@ class Launch(Record, frozen=True):
 
 
 class Exit(Record, frozen=True):
-    """How a process ended: exit code, or the signal that killed it."""
+    """How a process ended: exit code, or the signal that killed it; and when, in the local time zone."""
 
     code: int | None = None
     signal: int | None = None
+    at: datetime | None = None
 
 
 class Swept(Record, frozen=True):

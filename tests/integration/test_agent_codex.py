@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,11 @@ def test_only_a_completed_turn_and_exit_code_0_are_ok(
         ("We're currently experiencing high demand, which may cause temporary errors.", Cause.SERVER),
         ("Selected model is at capacity. Please try a different model.", Cause.OVERLOADED),
         ("You've hit your usage limit. Try again at 3:05 PM.", Cause.RATE_LIMIT),
+        ("You've hit your usage limit for gpt-9. Switch to another model now, or try again later.", Cause.RATE_LIMIT),
+        ("Your workspace is out of credits. Add credits to continue.", Cause.LIMIT_BUDGET),
+        ("You hit your spend cap set by the owner of your workspace.", Cause.LIMIT_BUDGET),
+        ("Error running remote compact task: unexpected status 529 Unknown: overloaded", Cause.OVERLOADED),
+        ("Error running local compact task: stream disconnected before completion: x", Cause.TRANSPORT),
         ("Quota exceeded. Check your plan and billing details.", Cause.LIMIT_BUDGET),
         ("To use Codex with your ChatGPT plan, upgrade to Plus.", Cause.AUTH),
         ("Your access token could not be refreshed. Please log out and sign in again.", Cause.AUTH),
@@ -189,6 +195,33 @@ def test_how_long_to_wait_is_taken_over() -> None:
 
     assert failure is not None
     assert failure.retry_after_s == 11.5
+
+
+@pytest.mark.parametrize(
+    ("said", "wait_s"),
+    [
+        ("You've hit your usage limit. Try again at 3:05 PM.", 3 * 3600 + 6 * 60),
+        ("You've hit your usage limit. Upgrade to Pro (https://x), or try again at Nov 21st, 2026 12:00 AM.", 43260),
+        ("You've hit your usage limit. Try again at 11:30 AM.", 0),
+        ("You've hit your usage limit. Try again later.", None),
+        ("You've hit your usage limit. Try again at Foo 99th, 2026 12:00 AM.", None),
+    ],
+)
+def test_the_end_of_a_limit_is_told_by_the_clock(said: str, wait_s: float | None) -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=timezone(timedelta(hours=2)))
+
+    failure = play(CodexAgent(), [failed(said)], Exit(code=1, at=noon)).outcome.failure
+
+    assert failure is not None
+    assert (failure.cause, failure.retry_after_s) == (Cause.RATE_LIMIT, wait_s)
+
+
+def test_a_model_that_was_chosen_instead_is_the_reported_one() -> None:
+    instead = item("error", message="model rerouted: gpt-9 -> gpt-9-mini (HighRiskCyberActivity)")
+
+    outcome = play(CodexAgent(), [BEGIN, instead, DONE], Exit(code=0)).outcome
+
+    assert (outcome.ok, outcome.usage.model, outcome.usage.output) == (True, "gpt-9-mini", 1)
 
 
 def test_what_a_resumed_session_had_used_before_is_not_counted_again() -> None:

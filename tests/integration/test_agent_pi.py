@@ -158,6 +158,37 @@ def test_an_answer_that_had_begun_broke_off_on_the_way() -> None:
     assert is_retryable(RetryPolicy(), result.outcome.failure)
 
 
+def test_what_it_uses_beside_the_conversation_is_counted() -> None:
+    used = {"input": 10, "output": 2, "cost": {"total": 0.25}}
+    result = played(
+        BEGIN,
+        {"type": "message_end", "message": answer("stop", usage=used, model="m")},
+        end(answer("stop")),
+        {"type": "compaction_start", "reason": "threshold"},
+        {"type": "summarization_retry_scheduled", "attempt": 1, "delayMs": 500, "errorMessage": "529: no"},
+        {"type": "compaction_end", "reason": "threshold", "result": {"summary": "s", "usage": used}},
+        {"type": "entry_appended", "entry": {"type": "usage", "kind": "cache_warm", "usage": used}},
+        {"type": "entry_appended", "entry": {"type": "custom", "usage": used}},
+        SETTLED,
+    )
+
+    assert result.outcome.ok
+    assert (tokens(result.outcome.usage), result.outcome.usage.cost_usd) == ((30, 0, 0, 6, 0), 0.75)
+    assert result.outcome.usage.model == "m"
+    assert [one.data["class"] for one in result.news if one.kind == "retry"] == ["overloaded"]
+
+
+def test_a_summary_that_failed_is_told_and_does_not_undo_the_work() -> None:
+    failed = {"type": "compaction_end", "reason": "threshold", "errorMessage": "Auto-compaction failed: no"}
+
+    result = played(BEGIN, end(answer("stop")), failed, SETTLED)
+
+    assert result.outcome.ok
+    assert [(one.ok, one.text) for one in result.news if one.kind == "notice"] == [
+        (False, "Auto-compaction failed: no")
+    ]
+
+
 def test_the_time_that_the_provider_asks_for_is_kept() -> None:
     failed = answer("error", errorMessage='{"error":{"code":429,"details":[{"retryDelay":"12s"}]}}')
 

@@ -28,10 +28,10 @@ _STATUS = re.compile(
     re.MULTILINE,
 )
 _NETWORK = re.compile(r"\b(?:ECONN[A-Z]+|ETIMEDOUT|ENOTFOUND|E(?:NET|HOST)UNREACH|EAI_AGAIN|EPIPE|UND_ERR_[A-Z_]+)\b")
-# google.rpc.RetryInfo, also inside a JSON string, and the sentences that Google's APIs and programs put it in.
+# google.rpc.RetryInfo, also inside a JSON string, and the sentences that APIs and programs put it in.
 _RETRY_AFTER = re.compile(
-    r'(?:retryDelay\\{0,4}"\s{0,4}:\s{0,4}\\{0,4}"|[Rr]etry in |[Rr]etry after |reset after )'
-    r"(?=\d)(?:(\d{1,5})h)?(?:(\d{1,5})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)(ms|s)\b)?"
+    r'(?:retryDelay\\{0,4}"\s{0,4}:\s{0,4}\\{0,4}"|[Rr]etry in |[Rr]etry after |reset after |[Tt]ry again in )'
+    r"(?=\d)(?:(\d{1,5})h)?(?:(\d{1,5})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?) {0,3}(ms|s(?:econds?)?)\b)?"
 )
 
 
@@ -66,8 +66,8 @@ def retry_after_in(text: str) -> float | None:
     34.5
     >>> retry_after_in("Quota exceeded. Please retry in 900ms.")
     0.9
-    >>> retry_after_in("Your quota will reset after 19h14m47s."), retry_after_in("It will reset after 10m.")
-    (69287.0, 600.0)
+    >>> [retry_after_in(f"Your quota will reset after {told}.") for told in ("19h14m47s", "10m", "soon")]
+    [69287.0, 600.0, None]
     """
     found = _RETRY_AFTER.search(text[:_LONGEST])
     if found is None or not any(found.groups()):

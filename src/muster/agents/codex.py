@@ -9,7 +9,8 @@ from muster.agents.codex_stream import CodexParser
 from muster.model.attempts import Usage
 from muster.ports import AttemptSpec, Binding, Capabilities, Detected, Launch
 
-_ENV_ALLOW = ("CODEX_HOME", "CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", *dialect.NETWORK_ENV)
+# TZ, because it tells the end of a limit in local time.
+_ENV_ALLOW = ("CODEX_HOME", "CODEX_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL", "TZ", *dialect.NETWORK_ENV)
 _SETTINGS = (
     "check_for_update_on_startup=false",
     "features.plugins=false",

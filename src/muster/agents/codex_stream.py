@@ -6,49 +6,18 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from muster.agents import _dialect as dialect
 from muster.agents._dialect import count, mapping, text_of
+from muster.agents.codex_words import cause_of, wait_s
 from muster.model.attempts import Cause, Failure, Outcome, Usage
 from muster.ports import Exit, Launch, News
 
 _TOOLS = frozenset({"command_execution", "file_change", "mcp_tool_call", "collab_tool_call", "web_search"})
 _QUIET = frozenset({"todo_list", "plan"})
 _RETRY = re.compile(r"Reconnecting\.\.\. (\d{1,4})/\d+(?: \((.*)\))?", re.DOTALL)
-_WAIT = re.compile(r"try again in\s{0,3}(\d{1,6}(?:\.\d{1,6})?)\s{0,3}(ms|s)", re.IGNORECASE)
-# Failures arrive as text alone: codex-rs/protocol/src/error.rs says which. A status is only in these two.
-_STATUS = re.compile(r"(?:unexpected status|exceeded retry limit, last status:|Access blocked .* \(status) (\d{3})\b")
-_FIXED = (
-    ("stream disconnected before completion", Cause.TRANSPORT),
-    ("Connection failed", Cause.TRANSPORT),
-    ("Error while reading the server response", Cause.TRANSPORT),
-    ("request timed out", Cause.TRANSPORT),
-    ("timeout waiting for child process", Cause.TRANSPORT),
-    ("We're currently experiencing high demand", Cause.SERVER),
-    ("Selected model is at capacity", Cause.OVERLOADED),
-    ("You've hit your usage limit", Cause.RATE_LIMIT),
-    ("Quota exceeded", Cause.LIMIT_BUDGET),
-    ("Your workspace is out of credits", Cause.LIMIT_BUDGET),
-    ("You hit your spend cap", Cause.LIMIT_BUDGET),
-    ("Missing environment variable", Cause.AUTH),
-    ("To use Codex with your ChatGPT plan", Cause.AUTH),
-    ("Your access token could not be refreshed", Cause.AUTH),
-    ("turn aborted", Cause.CANCELLED),
-    ("turn interrupted", Cause.CANCELLED),
-    ("interrupted (Ctrl-C)", Cause.CANCELLED),
-    ("internal error; agent loop died", Cause.AGENT_BUG),
-    ("Fatal error", Cause.AGENT_BUG),
-    ("sandbox error", Cause.PERMISSION),
-)
-# Of a refused request only the provider's own body or sentence is left: Anthropic's, OpenAI's, ChatGPT's.
-_MODEL = re.compile(r"model: \S+$|The (?:requested )?model ['`\"]|The ['`\"][^'`\"]{1,200}['`\"] model ")
-_CODES = dialect.causes(
-    auth="invalid_api_key authentication_error permission_error",
-    invalid_model="model_not_found not_found_error",
-    limit_budget="insufficient_quota billing_not_active billing_error",
-    rate_limit="rate_limit_exceeded rate_limit_error usage_limit_reached",
-    overloaded="server_is_overloaded slow_down overloaded_error",
-    server="server_error api_error",
-)
+_REROUTED = re.compile(r"model rerouted: \S{1,200} -> (\S{1,200})")
 
 
 class CodexParser:
@@ -100,7 +69,7 @@ class CodexParser:
         said = self._failed or self._error
         failure = None
         if said is not None:
-            failure = Failure(cause=cause_of(said), message=dialect.short(said), retry_after_s=_wait_s(said))
+            failure = Failure(cause=cause_of(said), message=dialect.short(said), retry_after_s=wait_s(said, exit.at))
         ending, failure = dialect.judge(exit, stderr_tail, done=self._done, failure=failure, lost=self._lost)
         return Outcome(ending=ending, failure=failure, usage=self._usage, session=self._session)
 
@@ -114,7 +83,7 @@ class CodexParser:
             output=count(told.get("output_tokens")),
             reasoning=count(told.get("reasoning_output_tokens")),
         )
-        self._usage = dialect.beyond(total, self._spent)
+        self._usage = replace(dialect.beyond(total, self._spent), model=self._usage.model)
         self._done, self._error = True, None
         return News(kind="usage", usage=self._usage), News(kind="result", text=self._last_text)
 
@@ -139,7 +108,10 @@ class CodexParser:
             case "reasoning":
                 return (News(kind="thought", text=text),)
             case "error":
-                return (News(kind="notice", ok=False, text=text_of(item.get("message"))),)
+                said = text_of(item.get("message"))
+                if rerouted := _REROUTED.match(said):
+                    self._usage = replace(self._usage, model=rerouted[1])
+                return (News(kind="notice", ok=False, text=said),)
             case _:
                 self.unknown += ended and kind not in _QUIET
                 return ()
@@ -163,32 +135,3 @@ class CodexParser:
                 News(kind="tool_ended", tool=name, ok=ok, text=text_of(item.get("aggregated_output")), data=data)
             )
         return news
-
-
-def cause_of(message: str) -> Cause:
-    """The class of a failure by the words that codex itself puts around it.
-
-    >>> cause_of("unexpected status 401 Unauthorized: no, url: http://x/v1/responses").value
-    'auth'
-    >>> cause_of('{"error": {"code": "model_not_found", "message": "no"}}').value
-    'invalid_model'
-    """
-    message = message.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    if status := _STATUS.match(message):
-        return dialect.cause_of_status(int(status[1])) or Cause.TRANSPORT
-    for beginning, cause in _FIXED:
-        if message.startswith(beginning):
-            return cause
-    body = dialect.decode(message.encode())
-    if body is not None:
-        error = mapping(body.get("error")) or body
-        by_code = _CODES.get(str(error.get("code"))) or _CODES.get(str(error.get("type")))
-        by_status = dialect.cause_of_status(body.get("status"))
-        return by_code or by_status or cause_of(text_of(error.get("message")) or text_of(error.get("detail")))
-    # What codex does not know, it passes on as it is: a request that the provider refused.
-    return Cause.INVALID_MODEL if _MODEL.match(message) else Cause.BAD_REQUEST
-
-
-def _wait_s(message: str) -> float | None:
-    found = _WAIT.search(message)
-    return float(found[1]) / (1000 if found[2] == "ms" else 1) if found else None

@@ -12,11 +12,12 @@ from muster.agents._dialect import count, items, mapping, price, text_of
 from muster.model.attempts import Cause, Failure, Outcome, Usage, together
 from muster.ports import Exit, News
 
+# AgentSessionEvent in packages/coding-agent/src/core/agent-session.ts of pi.
 _KNOWN = (
-    *("turn_start", "turn_end", "tool_execution_update", "entry_appended", "queue_update", "auto_retry_end"),
+    *("turn_start", "turn_end", "tool_execution_update", "queue_update", "auto_retry_end", "bash_execution_update"),
     *("session_info_changed", "thinking_level_changed", "model_change"),
+    *("summarization_retry_attempt_start", "summarization_retry_finished"),
 )
-_COMPACTION = ("compaction_start", "auto_compaction_start", "compaction_end", "auto_compaction_end")
 # StopReason in packages/ai/src/types.ts of pi: an answer that was cut at its length, or that is still to come, is none.
 _ENDED_WELL = ("stop", "toolUse")
 _FAILED = ("error", "aborted")
@@ -66,7 +67,10 @@ class PiParser:
                     kind="tool_ended", tool=name, ok=told.get("isError") is not True, text=text_of(said), data=data
                 )
             case "auto_retry_start":
-                yield self._retry(told)
+                self._retried = True
+                yield _retry(told)
+            case "summarization_retry_scheduled":
+                yield _retry(told)
             case "agent_end":
                 answers = [one for one in items(told.get("messages")) if one.get("role") == "assistant"]
                 again = told.get("willRetry") is True
@@ -76,8 +80,15 @@ class PiParser:
                 if self._last is not None:
                     text = dialect.short(text_of(self._last.get("errorMessage")))
                     yield News(kind="result", ok=_reason(self._last) in _ENDED_WELL, text=text)
-            case str(kind) if kind in _COMPACTION:
-                yield News(kind="notice", text=kind)
+            case "compaction_start" | "auto_compaction_start":
+                yield News(kind="notice", text="compaction_start")
+            case "compaction_end" | "auto_compaction_end":
+                said = text_of(told.get("errorMessage"))
+                yield News(kind="notice", ok=not said, text=said or "compaction_end")
+                yield from self._spent(mapping(told.get("result")))
+            case "entry_appended":
+                entry = mapping(told.get("entry"))
+                yield from self._spent(entry if entry.get("type") == "usage" else {})
             case str(kind) if kind in _KNOWN:
                 pass
             case _:
@@ -96,12 +107,11 @@ class PiParser:
         self._usage = together((self._usage, _used(mapping(message.get("usage")), model)))
         yield News(kind="usage", usage=self._usage)
 
-    def _retry(self, told: dict[str, Any]) -> News:
-        self._retried = True
-        said = text_of(told.get("errorMessage"))
-        cause = cause_in(said) or Cause.TRANSPORT
-        data = {"attempt": str(count(told.get("attempt"))), "delay_ms": str(count(told.get("delayMs")))}
-        return News(kind="retry", ok=False, text=dialect.short(said), data={**data, "class": cause.value})
+    def _spent(self, told: dict[str, Any]) -> Iterable[News]:
+        """Count what it used beside the conversation: for a summary, or to keep a cache warm."""
+        if used := mapping(told.get("usage")):
+            self._usage = together((self._usage, _used(used, self._usage.model)))
+            yield News(kind="usage", usage=self._usage)
 
     def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
         """Say how it went."""
@@ -123,6 +133,13 @@ class PiParser:
             cause = Cause.TRANSPORT if self._retried or self._answering else Cause.BAD_REQUEST
         shown = dialect.short(message) or f"The model's last message ended with {_reason(last)!r}."
         return Failure(cause=cause, message=shown, retry_after_s=retry_after_in(message))
+
+
+def _retry(told: dict[str, Any]) -> News:
+    said = text_of(told.get("errorMessage"))
+    cause = cause_in(said) or Cause.TRANSPORT
+    data = {"attempt": str(count(told.get("attempt"))), "delay_ms": str(count(told.get("delayMs")))}
+    return News(kind="retry", ok=False, text=dialect.short(said), data={**data, "class": cause.value})
 
 
 def _reason(message: dict[str, Any]) -> str:

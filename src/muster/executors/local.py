@@ -174,7 +174,9 @@ class LocalExecutor:
         limited = watch.timed_out or watch.flooded or watch.stalled
         known = ended.code is not None or ended.signal is not None or limited
         if parser is None or not known:
-            said = read_outcome(spec, parser, ended, tail, redactor) if parser else Outcome(ending=Ending.INTERRUPTED)
+            said = Outcome(ending=Ending.INTERRUPTED)
+            if parser:
+                said = read_outcome(spec, parser, watch.exit(ended), tail, redactor)
             return msgspec.structs.replace(
                 said,
                 ending=Ending.INTERRUPTED,

@@ -30,7 +30,7 @@ def outcome_of(
     duration_s: float,
 ) -> Outcome:
     """How the attempt ended; what was seen of its process counts more than what its program says."""
-    said = read_outcome(spec, parser, ended, tail, redactor)
+    said = read_outcome(spec, parser, watch.exit(ended), tail, redactor)
     ending, failure = said.ending, said.failure
     if watch.flooded:
         ending = Ending.ERROR
@@ -65,10 +65,10 @@ def outcome_of(
     )
 
 
-def read_outcome(spec: AttemptSpec, parser: Parser, ended: Ended, tail: bytes, redactor: Redactor) -> Outcome:
+def read_outcome(spec: AttemptSpec, parser: Parser, exit: Exit, tail: bytes, redactor: Redactor) -> Outcome:
     """What the dialect says of the whole output, priced and without secrets."""
     try:
-        said = parser.finish(Exit(code=ended.code, signal=ended.signal), tail)
+        said = parser.finish(exit, tail)
     except Exception as problem:  # a dialect from another package must not end the run
         said = failed(Cause.AGENT_BUG, f"Its output could not be judged: {problem!r}")
     message = plain_text(redactor(said.failure.message)) if said.failure else ""

@@ -13,8 +13,8 @@ from muster.executors.prices import priced
 from muster.executors.tail import Tail
 from muster.executors.transcript import SIZE_LIMIT
 from muster.model.redaction import Redactor
-from muster.ports import Clock, Heartbeat, News, Parser, Tell
-from muster.process import Activity, Supervised
+from muster.ports import Clock, Exit, Heartbeat, News, Parser, Tell
+from muster.process import Activity, Ended, Supervised
 
 # Half of this is the median delay of a line; a watched agent costs about 5 ms of CPU a second.
 _READ_EVERY_S = 0.05
@@ -60,6 +60,10 @@ class Watch:
             await self._see_through(supervised)
         finally:
             self._supervised = None
+
+    def exit(self, ended: Ended) -> Exit:
+        """How the process ended, for its dialect."""
+        return Exit(code=ended.code, signal=ended.signal, at=self._clock.now().astimezone())
 
     def beat(self, now: datetime) -> Heartbeat:
         """The newest signs of life; while there is no process to look at, we are at work ourselves."""
