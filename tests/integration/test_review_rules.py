@@ -114,6 +114,20 @@ async def test_a_branch_cannot_change_how_it_is_judged(tmp_path: Path) -> None:
     assert rules == {("SECURITY_INJECTION", "BLOCKER"), ("MISSING_ERROR_HANDLING", "MINOR")}
 
 
+async def test_a_nul_byte_does_not_take_code_out_of_the_review(tmp_path: Path) -> None:
+    project = GitProject.create(tmp_path)
+    since = project.head()
+    project.commit("Veil", {"a.js": b"// \0\nfunction go(x) { eval(x) }\n", "film.ts": bytes(range(256)) * 20})
+
+    report = await judge(project, since)
+
+    assert {(path, rule) for path, rule, _ in hard(report.findings)} >= {
+        ("a.js", "SECURITY_INJECTION"),
+        ("a.js", "COVERAGE_SILENT_SKIP"),
+    }
+    assert {path for path, _, _ in hard(report.findings)} == {"a.js"}
+
+
 async def test_the_operators_terms_choose_the_rules_and_what_is_passed_over(tmp_path: Path) -> None:
     project = GitProject.create(tmp_path, MANIFESTS | {"src/a.py": "x = 1\n"})
     since = project.head()

@@ -55,6 +55,15 @@ async def test_without_a_start_the_last_commit_is_looked_at(project: GitProject)
     assert "last commit" in scope.warnings[0]
 
 
+async def test_a_start_may_be_named_in_every_way_that_git_knows(project: GitProject) -> None:
+    since = project.head()
+    project.git("tag", "-a", "v1", "-m", "One")
+    project.commit("Second", {"a.txt": "two\n"})
+
+    names = ("v1", "HEAD~1", "@^", since[:8], ":/First", "HEAD^{/First}", "main@{1}")
+    assert {name: (await find_scope(project.top, since=name)).before for name in names} == dict.fromkeys(names, since)
+
+
 async def test_the_first_commit_is_all_new(project: GitProject) -> None:
     scope = await find_scope(project.top)
 

@@ -102,6 +102,10 @@ async def find_scope(
     git = Git(repo)
     start = since or session_start
     place, (head, named) = await both(lambda: _place(git), lambda: _commits(git, until, start))
+    if start and not named:
+        # What cat-file cannot peel: `:/words` takes all that follows for words.
+        done = await git("rev-parse", "--verify", "--quiet", "--end-of-options", start, check=False)
+        (named,) = await _commits(git, done.stdout.decode().strip()) if done.ok else ("",)
     if until != "HEAD" and not head:
         raise InputError(f"{until!r} names no commit of this repository.", hint="git log --oneline")
     if since and not named and not await _is_empty_tree(git, since):

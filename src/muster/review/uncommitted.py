@@ -33,14 +33,20 @@ async def working_tree(git: Git, index: Path, before: str, env: Mapping[str, str
     try:
         off, hidden = await both(lambda: _filters_off(git), lambda: _hidden(git))
         status = ("status", "-z", "--porcelain=v1", "--no-renames", "--ignore-submodules=dirty", *_PLACES)
-        changed = [entry[3:] for entry in _split((await git(*status, env={**off, **_GLOBS})).stdout)]
+        said = await git(*status, env={**off, **_GLOBS})
+        changed = [entry[3:] for entry in _split(said.stdout)]
+        # A folder that may not be read; git only says so.
+        closed = " ".join(
+            line for line in said.stderr.decode(errors="replace").splitlines() if "could not open" in line
+        )
         if not changed and not hidden:
-            return "", ""
+            return "", closed
         if off and not any(_has_attributes(path) for path in (*changed, *await _committed(git, before))):
             off = {}
         await anyio.to_thread.run_sync(_copy, index, folder / "index")
         settings = _configured((("core.splitIndex", "false"), ("core.untrackedCache", "false")), off)
-        return await _write(git, folder / "index", changed, hidden, {**env, **settings})
+        tree, stuck = await _write(git, folder / "index", changed, hidden, {**env, **settings})
+        return tree, " ".join(filter(None, (stuck, closed)))
     except (GitError, EnvironmentProblem) as error:
         return "", f"Uncommitted changes are left out: {str(error)[-300:]}"
     finally:

@@ -126,7 +126,8 @@ def _unguarded(pairs: Sequence[Pair], untested: bool) -> Iterator[tuple[Pair, Sp
 
 
 def _pair(scope: Scope, change: Change, treatment: Treatment) -> Pair:
-    if change.added is None or {change.mode, change.old_mode} & {_SYMLINK, _GITLINK}:
+    binary = change.added is None and not text.is_veiled(change.path, scope.new(change))
+    if binary or {change.mode, change.old_mode} & {_SYMLINK, _GITLINK}:
         return Pair(change, None, None, treatment)
     return Pair(change, scope.old(change), scope.new(change), treatment)
 

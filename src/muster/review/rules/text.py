@@ -1,4 +1,4 @@
-"""What is wrong in a file of any kind: conflict markers, and signs that turn text around."""
+"""What is wrong in a file of any kind: conflict markers, and signs that turn text around or hide it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from muster.model.findings import Severity
+from muster.review.rules.kinds import is_code
 from muster.review.rules.spots import Side, Spot
 
 _OURS = re.compile(r"<{7} \S")
@@ -14,6 +15,17 @@ _THEIRS = re.compile(r">{7} \S")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 # Marks of a file that becomes what it is named after only when filled in; JSX has ={{ of its own.
 _TEMPLATE = re.compile(r"(?<!=)\{\{.*\}\}|\{%|<%")
+_PLAIN = bytes((*b"\t\n\r\f", *range(0x20, 0x7F)))
+_MOSTLY = 0.7
+
+
+def is_veiled(path: str, data: bytes | None) -> bool:
+    r"""Whether a file of code is text, although git takes it for binary because of a few bytes.
+
+    >>> is_veiled("a.js", b"eval(x) // \0"), is_veiled("film.ts", bytes(range(256)))
+    (True, False)
+    """
+    return bool(data and is_code(path) and len(data.translate(None, _PLAIN)) <= (1 - _MOSTLY) * len(data))
 
 
 def is_template(side: Side, line: int) -> bool:
@@ -64,4 +76,19 @@ def bidi(side: Side) -> Iterator[Spot]:
             )
 
 
-RULES = (conflict_markers, bidi)
+def veil(side: Side) -> Iterator[Spot]:
+    """A NUL byte, for which git takes a file for binary and shows none of its lines."""
+    at = side.data.find(b"\0")
+    if at >= 0 and is_veiled(side.path, side.data):
+        yield Spot(
+            rule="COVERAGE_SILENT_SKIP",
+            severity=Severity.MAJOR,
+            line=side.data.count(b"\n", 0, at) + 1,
+            title="A NUL byte makes git take this file for binary",
+            detail="Take the byte out, or write it as an escape sequence.",
+            impact="No diff shows what is in the file, and an interpreter may run it all the same.",
+            anchor="NUL",
+        )
+
+
+RULES = (conflict_markers, bidi, veil)
