@@ -327,9 +327,6 @@ class Listener(Protocol):
     def on_entry(self, entry: Entry, event: Event) -> None:
         """Called for each entry after it was stored."""
 
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """Called for news that is not kept."""
-
 
 class NoticeSink(Protocol):
     """Brings notifications to people; called from a thread of its own, one at a time."""

@@ -9,7 +9,6 @@ import click
 from muster.cli.output import coloured, silence
 from muster.model.entries import Entry
 from muster.model.events import Event
-from muster.ports import News
 from muster.reports.lines import Narrator
 
 
@@ -25,9 +24,6 @@ class LinePrinter:
         if line:
             _say(coloured(line))
 
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """News that is not kept is not printed either."""
-
 
 class JsonPrinter:
     """Each entry as one JSON line, the moment it is stored."""
@@ -37,9 +33,6 @@ class JsonPrinter:
         import msgspec
 
         _say(msgspec.json.encode(entry).decode())
-
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """News that is not kept is not printed either."""
 
 
 def _say(line: str) -> None:

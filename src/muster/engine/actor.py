@@ -24,7 +24,7 @@ from muster.model.decide import decide
 from muster.model.ids import attempt_id
 from muster.model.messages import Message, respond
 from muster.model.state import RunState, Station, ends_run
-from muster.ports import Approver, Clock, Examiner, Executor, Listener, News, Store, Workspace
+from muster.ports import Approver, Clock, Examiner, Executor, News, Store, Workspace
 
 LEASE_TTL_S = 15.0
 RENEW_EVERY_S = 5.0
@@ -51,14 +51,12 @@ class Actor:
         folder: Path,
         approver: Approver | None = None,
         examiner: Examiner | None = None,
-        listeners: Iterable[Listener] = (),
     ) -> None:
         self._journal = journal
         self._store = store
         self._workspace = workspace
         self._executor = executor
         self._clock = clock
-        self._listeners = tuple(listeners)
         self._effects = Effects(workspace, executor, approver, examiner, clock, folder, self._heard)
         self._flights: dict[do.Effect, anyio.CancelScope] = {}
         self._unanswerable: set[str] = set() if approver is not None else {""}
@@ -295,10 +293,7 @@ class Actor:
 
     def _heard(self, task: str, attempt: int, news: News) -> None:
         if (event := heard(task, attempt, news, self.state.tasks[task].last.session)) is not None:
-            self._journal.mention(event)
-        for listener in self._listeners:
-            listener.on_news(task, attempt, news)
-        self._stir()
+            self.mention(event)
 
     def _stir(self) -> None:
         self._stirred.set()

@@ -14,7 +14,7 @@ from muster.model.heartbeats import Level
 from muster.model.ids import heartbeat_notice_id
 from muster.model.notifications import DEAD_LETTER_RATE, HOUR, Notice, Rules, held_back, notice_of, rate_alert
 from muster.model.state import RunState
-from muster.ports import Clock, News, NoticeSink, Store
+from muster.ports import Clock, NoticeSink, Store
 
 # Less than what is left of a lease that was renewed in time, so that what was told can still be written down.
 FINISH_S = 6.0
@@ -51,9 +51,6 @@ class Herald:
         if notice := notice_of(entry.run, event):
             self._waiting.append(notice)
             self._stirred.set()
-
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """News that is not kept is not told."""
 
     async def serve(self) -> None:
         """Tell what comes, until `finish` is called and all is told."""

@@ -11,7 +11,6 @@ from typing import assert_never
 from muster.model import events as ev
 from muster.model.attempts import Cause, Receipt, Usage
 from muster.model.entries import Entry
-from muster.ports import News
 from muster.telemetry.catalogue import OUTCOMES, Catalogue
 
 # What a metric's label says when the journal does not.
@@ -54,9 +53,6 @@ class Meter:
     def on_entry(self, entry: Entry, event: ev.Event) -> None:
         """Take in one entry; entries of a run come in order."""
         self._count(entry.run, entry.at, event)
-
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """News that is not kept is not counted, so that the journal has all that the metrics have."""
 
     def recall(self, entries: Iterable[Entry], scratch: Catalogue) -> None:
         """Learn what a run was about before this session; what happened then is not counted again."""

@@ -20,7 +20,7 @@ from muster.model.entries import Entry
 from muster.model.errors import InputError, RefusedError
 from muster.model.events import Event
 from muster.model.redaction import Redactor, mentions_a_secret, redact_values, secret_values
-from muster.ports import Clock, News, Store
+from muster.ports import Clock, Store
 
 LOG = logging.getLogger(__name__)
 GATHER_S = 1.0
@@ -111,9 +111,6 @@ class Mirror:
     def on_entry(self, entry: Entry, event: Event) -> None:
         """There is something new."""
         self._stirred.set()
-
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """News that is not kept is not mirrored."""
 
     async def keep(self) -> None:
         """Follow the journal within a second or so, until cancelled."""

@@ -13,7 +13,7 @@ from muster.model.entries import Entry
 from muster.model.events import Event, RunResumed
 from muster.model.metric_snapshot import MetricsSnapshot
 from muster.model.redaction import Redactor, secret_values
-from muster.ports import Clock, News
+from muster.ports import Clock
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.meter import Meter
 from muster.telemetry.registry import Registry
@@ -53,9 +53,6 @@ class TelemetrySession:
     def on_entry(self, entry: Entry, event: Event) -> None:
         """Count what an entry says."""
         self._safely(self._meter.on_entry, entry, event)
-
-    def on_news(self, task: str, attempt: int, news: News) -> None:
-        """News that is not kept is not counted."""
 
     def snapshot(self) -> MetricsSnapshot:
         """What all metrics are now."""

@@ -64,7 +64,7 @@ async def _drive(
     parts = (journal, kit.store, workspace, executor, kit.clock)
     redact, terms = Redactor(secret_values(os.environ)), on_terms(ReviewRequest(repo=kit.project), settings.review)
     examiner = ProjectExaminer(kit.project, kit.clock, terms, redact, reviewers)
-    actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner, listeners=listeners)
+    actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner)
     notify = settings.notify
     sinks = notice_sinks(
         kit.project / STATE / NOTICES if notify.jsonl else None,

@@ -15,7 +15,6 @@ class Change(Record, frozen=True):
     unstaged: bool
     submodule: bytes = b"N..."
     new_gitlink: bool = False
-    unmerged: bool = False
 
 
 class Status(Record, frozen=True):
@@ -88,7 +87,7 @@ def parse_status(output: bytes) -> Status:
                 )
             case b"u ":
                 _, _, sub, _, _, _, _, _, _, _, path = line.split(b" ", 10)
-                changes.append(Change(path=path, staged=False, unstaged=True, submodule=sub, unmerged=True))
+                changes.append(Change(path=path, staged=False, unstaged=True, submodule=sub))
             case b"? ":
                 # A folder, although all files were asked for: git does not look into other repositories.
                 (nested if line.endswith(b"/") else untracked).append(line[2:])
