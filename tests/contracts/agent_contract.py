@@ -123,6 +123,13 @@ class AgentContract:
 
         assert noisy == calm
 
+    def test_a_byte_order_mark_and_carriage_returns_change_nothing(self) -> None:
+        stream = self.good_stream()
+        framed = [line + b"\r" for line in stream]
+        framed[:1] = [b"\xef\xbb\xbf" + line for line in framed[:1]]
+
+        assert self.play(framed, Exit(code=0)) == self.play(stream, Exit(code=0))
+
     @pytest.mark.anyio
     async def test_it_says_whether_it_can_be_used_here(self) -> None:
         detected = await self.agent().detect()

@@ -15,8 +15,9 @@ DATA = Path(__file__).parent.parent / "data" / "agents"
 class Played:
     """What a dialect made of one stream."""
 
-    def __init__(self, news: list[News], outcome: Outcome) -> None:
+    def __init__(self, news: list[News], outcome: Outcome, unknown: int) -> None:
         self.news = news
+        self.unknown = unknown
         self.outcome = outcome
         self.kinds = Counter(one.kind for one in news)
 
@@ -39,7 +40,7 @@ def play(agent: Agent, lines: list[bytes], exit: Exit, stderr: bytes = b"", **sp
     """Feed the lines to a new parser and finish."""
     parser = agent.parser(agent.launch(spec_for(**spec)))
     news = [one for line in lines for one in parser.feed(line)]
-    return Played(news, parser.finish(exit, stderr))
+    return Played(news, parser.finish(exit, stderr), getattr(parser, "unknown", 0))
 
 
 def tokens(usage: Usage) -> tuple[int, int, int, int, int]:

@@ -159,6 +159,12 @@ def test_only_a_positive_result_and_exit_code_0_are_ok(
         ({"is_error": True, "terminal_reason": "blocking_limit"}, Cause.RATE_LIMIT),
         ({"is_error": True, "terminal_reason": "aborted_streaming"}, Cause.CANCELLED),
         ({"is_error": True, "terminal_reason": "api_error"}, Cause.TRANSPORT),
+        ({"is_error": True, "terminal_reason": "malformed_tool_use_exhausted"}, Cause.INCOMPLETE),
+        ({"is_error": False, "terminal_reason": "tool_deferred_unavailable"}, Cause.PERMISSION),
+        ({"is_error": False, "stop_reason": "refusal"}, Cause.BAD_REQUEST),
+        ({"is_error": False, "stop_reason": "max_tokens"}, Cause.INCOMPLETE),
+        ({"subtype": "error_during_execution", "startup_failure_reason": "config_file_invalid"}, Cause.ENVIRONMENT),
+        ({"subtype": "error_during_execution", "startup_failure_reason": "gateway_signin_required"}, Cause.AUTH),
         *(
             ({"is_error": True, "api_error_status": status, "terminal_reason": "api_error"}, cause)
             for status, cause in [
@@ -184,6 +190,7 @@ def test_a_bad_result_has_a_class(told: dict[str, Any], cause: Cause) -> None:
     ("error", "status", "cause"),
     [
         ("authentication_failed", None, Cause.AUTH),
+        ("verification_required", 403, Cause.AUTH),
         ("billing_error", 400, Cause.LIMIT_BUDGET),
         ("model_not_found", 404, Cause.INVALID_MODEL),
         ("rate_limit", None, Cause.RATE_LIMIT),
@@ -234,10 +241,60 @@ def test_what_a_resumed_session_had_used_before_is_not_counted_again() -> None:
     assert (first.input, first.cost_usd) == (1400, 0.75)
 
 
-def test_denied_tools_are_told() -> None:
-    played = play(ClaudeAgent(), [result(permission_denials=[{"tool_name": "Bash"}, None])], Exit(code=0))
+def test_denied_tools_are_told_once() -> None:
+    at_once = line(type="system", subtype="permission_denied", tool_name="Write", tool_use_id="t1", message="no")
+    denials = [{"tool_name": "Bash"}, None, {"tool_name": "Write", "tool_use_id": "t1"}]
 
-    assert [(one.tool, one.ok) for one in played.news if one.kind == "permission"] == [("Bash", False)]
+    played = play(ClaudeAgent(), [at_once, result(permission_denials=denials)], Exit(code=0))
+
+    told = [(one.tool, one.ok) for one in played.news if one.kind == "permission"]
+    assert told == [("Write", False), ("Bash", False)]
+
+
+def test_what_it_tells_beside_the_conversation_is_news() -> None:
+    asides = [
+        line(type="system", subtype="compact_boundary", compact_metadata={"trigger": "auto", "pre_tokens": 9}),
+        line(type="system", subtype="status", status=None, compact_result="failed", compact_error="no room"),
+        line(type="system", subtype="status", status="requesting"),
+        line(type="system", subtype="model_refusal_fallback", fallback_model="o", content="Another model goes on."),
+        line(type="system", subtype="session_writes_lost", error_code="ENOSPC"),
+        line(type="system", subtype="hook_response", output="x"),
+        line(type="auth_status", isAuthenticating=False, error="expired"),
+        line(type="tool_progress", tool_name="Bash", elapsed_time_seconds=30),
+        line(
+            type="tool_progress",
+            tool_name="Agent",
+            subagent_retry={"attempt": 2, "retry_delay_ms": 700.4, "error_status": 529, "error_category": "x"},
+        ),
+    ]
+
+    played = play(ClaudeAgent(), [INIT, *asides, result()], Exit(code=0))
+
+    assert [(one.ok, one.text) for one in played.news if one.kind == "notice"] == [
+        (True, "compacted"),
+        (False, "no room"),
+        (False, "Another model goes on."),
+        (False, "It cannot write its session."),
+        (False, "expired"),
+    ]
+    assert [one.data for one in played.news if one.kind == "retry"] == [
+        {"class": "overloaded", "attempt": "2", "delay_ms": "700"}
+    ]
+    assert played.outcome.ok
+    assert played.unknown == 0
+
+
+def test_a_model_that_goes_on_for_another_is_the_reported_one_and_both_are_counted() -> None:
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    lines = [
+        assistant(id_="m1", usage=usage),
+        assistant(id_="m2", usage=usage, model="claude-opus-5-5"),
+        result(usage=usage, modelUsage={name: {"inputTokens": 10, "outputTokens": 5} for name in ("a", "b")}),
+    ]
+
+    usage_told = play(ClaudeAgent(), lines, Exit(code=0)).outcome.usage
+
+    assert (tokens(usage_told), usage_told.model) == ((20, 0, 0, 10, 0), "claude-opus-5-5")
 
 
 def test_a_subagents_error_and_model_are_not_those_of_the_attempt() -> None:

@@ -32,7 +32,7 @@ def test_a_launch_says_all_that_was_asked_for() -> None:
     assert not {"HOME", "CLAUDE_CONFIG_DIR"} & set(launch.env)
     assert resumed.session == "abc"
     assert "--resume abc" in " ".join(resumed.argv)
-    assert "--max-budget-usd 1.25" in " ".join(resumed.argv)
+    assert "--max-budget-usd 1 " in " ".join(resumed.argv)
     assert "--session-id" not in resumed.argv
 
 

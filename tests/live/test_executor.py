@@ -129,6 +129,21 @@ async def test_a_session_is_gone_on_with_and_only_what_is_new_is_counted(stand: 
         assert 0 < second.usage.cost_usd < first.usage.cost_usd
 
 
+async def test_a_limit_of_money_is_the_attempts_own_though_its_session_spent_before(stand: Stand) -> None:
+    if stand.cli.name != "claude":
+        pytest.skip("only Claude Code takes a limit of money")
+    first = await stand.play("do the scripted thing [[s:job]]")
+    assert first.usage.cost_usd is not None
+
+    prompt, limit_usd = "again [[s:job]]", first.usage.cost_usd / 2
+    second = await stand.play(prompt, 2, session=first.session, spent=first.usage, max_cost_usd=limit_usd)
+
+    assert second.failure is not None, second
+    assert second.failure.cause is Cause.LIMIT_BUDGET
+    assert second.usage.cost_usd is not None
+    assert limit_usd <= second.usage.cost_usd < first.usage.cost_usd
+
+
 async def test_no_variable_that_was_not_allowed_reaches_a_command_and_no_secret_is_written(stand: Stand) -> None:
     outcome = await stand.play("[[s:run]] [[run:env > env.txt; echo seen $ANTHROPIC_API_KEY $GEMINI_API_KEY]]")
 

@@ -34,7 +34,7 @@ _ASKED_CODES = frozenset({129, 130, 143})
 def decode(line: bytes) -> dict[str, Any] | None:
     """The JSON object in a line; None for everything else."""
     try:
-        told = json.loads(line.decode("utf-8", "replace"), strict=False)
+        told = json.loads(line.decode("utf-8-sig", "replace"), strict=False)
     except (ValueError, RecursionError):
         return None
     return told if isinstance(told, dict) else None

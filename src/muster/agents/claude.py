@@ -81,9 +81,8 @@ class ClaudeAgent:
         if spec.max_turns is not None:
             argv += ["--max-turns", str(spec.max_turns)]
         if spec.max_cost_usd is not None:
-            # Its counter runs on when a session is resumed.
-            limit_usd = spec.max_cost_usd + (spec.spent.cost_usd or 0.0 if spec.session else 0.0)
-            argv += ["--max-budget-usd", f"{limit_usd:.6f}".rstrip("0").rstrip(".")]
+            # Other than the cost it tells, what it holds against this does not run on when a session is resumed.
+            argv += ["--max-budget-usd", f"{spec.max_cost_usd:.6f}".rstrip("0").rstrip(".")]
         session = dialect.argument("session", spec.session) if spec.session else dialect.session_for(spec.id)
         argv += ["--resume" if spec.session else "--session-id", session]
         return Launch(

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from muster.agents import _dialect as dialect
 from muster.agents._dialect import count, items, mapping, text_of
+from muster.agents.claude_asides import aside
 from muster.agents.claude_words import cause_of_end, cause_of_error
 from muster.model.attempts import Cause, Failure, Outcome, Usage, together
 from muster.ports import Exit, Launch, News
@@ -26,6 +27,7 @@ class ClaudeParser:
         self._lost = launch.resumed
         self._model = ""
         self._tools: dict[str, str] = {}
+        self._refused: set[str] = set()
         self._messages: dict[str, Usage] = {}
         self._error = ""
         self._now: float | None = None
@@ -53,6 +55,8 @@ class ClaudeParser:
                 return tuple(self._result(told))
             case "stream_event":
                 return (News(kind="delta"),)
+            case "tool_progress" | "tool_use_summary" | "auth_status" | "prompt_suggestion":
+                return aside(told)
             case "rate_limit_event":
                 return self._limited(mapping(told.get("rate_limit_info")))
             case _:
@@ -75,12 +79,16 @@ class ClaudeParser:
             self._session = text_of(told.get("session_id")) or self._session
             self._model = text_of(told.get("model")) or self._model
             return (News(kind="session", text=self._session, data={"model": self._model}),)
-        if told.get("subtype") == "api_retry":
-            cause = cause_of_error(told.get("error"), told.get("error_status")) or Cause.TRANSPORT
-            data = {"class": cause.value, "attempt": str(count(told.get("attempt")))}
-            data["delay_ms"] = str(round(dialect.price(told.get("retry_delay_ms")) or 0))
-            return (News(kind="retry", ok=False, text=text_of(told.get("error")), data=data),)
-        return ()
+        if told.get("subtype") == "permission_denied":
+            return self._denied(told)
+        return aside(told)
+
+    def _denied(self, told: dict[str, Any]) -> Iterable[News]:
+        """A refusal is told at once by some, and all of them by the result."""
+        id_ = text_of(told.get("tool_use_id"))
+        if not id_ or id_ not in self._refused:
+            self._refused.add(id_)
+            yield News(kind="permission", tool=text_of(told.get("tool_name")), ok=False, data={"decision": "denied"})
 
     def _assistant(self, told: dict[str, Any], message: dict[str, Any]) -> Iterable[News]:
         model = text_of(message.get("model"))
@@ -116,16 +124,17 @@ class ClaudeParser:
         failure = self._failure_in(told)
         self._failure, self._done = self._failure or failure, failure is None
         for denied in items(told.get("permission_denials")):
-            yield News(kind="permission", tool=text_of(denied.get("tool_name")), ok=False, data={"decision": "denied"})
+            yield from self._denied(denied)
         yield News(kind="usage", usage=self._used())
         yield News(kind="result", ok=failure is None, text=failure.message if failure else text_of(told.get("result")))
 
     def _failure_in(self, told: dict[str, Any]) -> Failure | None:
         subtype, reason, status = told.get("subtype"), told.get("terminal_reason"), told.get("api_error_status")
         untroubled = status is None and not self._error and told.get("is_error") is False
-        if untroubled and subtype == "success" and reason in (None, "", "completed"):
+        by_end = cause_of_end(told)
+        if untroubled and subtype == "success" and reason in (None, "", "completed") and by_end is None:
             return None
-        cause = cause_of_end(subtype, reason) or cause_of_error(self._error, status, told.get("api_error_type"))
+        cause = by_end or cause_of_error(self._error, status, told.get("api_error_type"))
         cause = cause or (Cause.INCOMPLETE if untroubled else Cause.TRANSPORT if reason == "api_error" else Cause.CRASH)
         errors = told.get("errors")
         said = [text_of(one) for one in errors if not str(one).startswith("[")] if isinstance(errors, list) else []
