@@ -81,19 +81,22 @@ def test_a_project_keeps_its_review_and_checks_and_mends_it(site: Site) -> None:
     site.write({".muster/projects/calm/brief.md": BRIEF})
     site.commit("Calm", {"src/app.py": CALM})
 
-    ran = site.muster("review", "--since", "HEAD~1")
+    ranged = site.muster("review", "--since", "HEAD~1", "--json").json
+    kept = place.exists()
+    ran = site.muster("review")
     valid = site.muster("review", "--mode", "validate")
     place.write_text(place.read_text().replace("  MINOR: 0", "  MINOR: 5"))
     mended = site.muster("review", "--mode", "validate", "--json")
     place.write_text(place.read_text().replace("verdict: ALLOW\n", "", 1))
     broken = site.muster("review", "--mode", "validate")
 
+    assert (ranged["slug"], kept) == ("review", False), "a range that somebody names need not be the project's work"
     assert (ran.code, valid.code, mended.code, broken.code) == (0, 0, 0, 6)
     assert "slug: calm" in place.read_text()
     assert "review.md" in ran.out
     assert not (site.top / ".muster/state").exists(), "before muster init nothing else is written"
     site.muster("init")
-    site.muster("review", "--since", "HEAD~1")
+    site.muster("review", "--since", "HEAD~1", "--project", "calm")
     (noted,) = (site.top / ".muster/state/reviews.jsonl").read_text().splitlines()
     assert json.loads(noted)["verdict"] == "ALLOW"
     assert (mended.json["mended"], [issue["code"] for issue in mended.json["issues"]]) == (True, ["COUNTS"])

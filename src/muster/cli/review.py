@@ -116,13 +116,14 @@ async def _review(
     from muster.review.review import review as review_range
     from muster.review.review import survey
     from muster.wiring.kit import open_project
-    from muster.wiring.starting import policy_for
 
     redact, clock = Redactor(secret_values(os.environ)), SystemClock()
     started = clock.monotonic()
     home, resolved = read_settings()
     request, project = request_for(Path.cwd(), home, path=path, slug=slug, since=since)
-    request = replace(on_terms(request, resolved.settings.review), mode=mode)
+    left = (one for one in resolved.ignored if one.key.startswith("review."))
+    notes = tuple(f"{one.label} sets {one.key}, which is not trusted and so does not count." for one in left)
+    request = replace(on_terms(request, resolved.settings.review), mode=mode, notes=notes)
     if gate is not None:
         request = replace(request, bar=Bar(gate))
     if mode == "dry-run":
@@ -131,9 +132,8 @@ async def _review(
         _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")
         return EXIT_CODES["REFUSED"] if seen.refused else 0
     if home is not None and resolved.settings.review.agents:
-        async with open_project(home) as kit, reviewers_alone(kit) as reviewers:
-            request = replace(request, profile=policy_for(kit).profile)
-            done = await review_range(request, redact, reviewers)
+        async with open_project(home) as kit, reviewers_alone(kit) as (reviewers, profile):
+            done = await review_range(replace(request, profile=profile), redact, reviewers)
     else:
         done = await review_range(request, redact)
     if project is not None:

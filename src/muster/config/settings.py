@@ -234,7 +234,9 @@ class ReviewSettings(StrictRecord, frozen=True):
             extra=TRUSTED,
         ),
     ] = ()
-    gate: Annotated[Bar, Meta(description="What a finding that only agents reported needs before it counts.")] = Bar.ANY
+    gate: Annotated[
+        Bar, Meta(description="What a finding that only agents reported needs before it counts.", extra=TRUSTED)
+    ] = Bar.ANY
     catalogue: Annotated[
         Literal["full", "seed"],
         Meta(description="All rules, or without those that are this program's own additions.", extra=TRUSTED),

@@ -101,6 +101,8 @@ def request_for(
 ) -> tuple[ReviewRequest, Path | None]:
     """A request for what is around ``cwd``, and the project that its review.md belongs to, if it belongs to one.
 
+    The only project is meant when nobody says what to look at; a range that is named need not be its work.
+
     Raises:
         InputError: the brief cannot be used, or the project is not there.
     """
@@ -113,7 +115,7 @@ def request_for(
         return _with_progress(request, project, slug), project if project and slug in slugs(project) else None
     known = slugs(project) if project is not None else ()
     request = msgspec.structs.replace(request, verify=slug is not None)
-    slug = slug or (known[0] if len(known) == 1 else None)
+    slug = slug or (known[0] if len(known) == 1 and not since else None)
     if slug is None:
         return request, None
     if project is None or slug not in known:

@@ -44,6 +44,7 @@ class ReviewRequest(Record, frozen=True):
     ``deep`` are an operator's patterns for the triage.
 
     ``touched_since`` is the commit that the last round of ``earlier`` was about.
+    ``notes`` are what a reader has to know of how the request came about.
     """
 
     repo: Path
@@ -66,6 +67,7 @@ class ReviewRequest(Record, frozen=True):
     profile: str = "none"
     earlier: Earlier = Earlier()
     touched_since: str = ""
+    notes: tuple[str, ...] = ()
 
 
 async def survey(request: ReviewRequest, loose: Path) -> tuple[Scope, Triage]:
@@ -191,7 +193,7 @@ def _blank(request: ReviewRequest, scope: Scope, seen: Triage) -> Review:
         bar=request.bar,
         round=request.earlier.round + 1,
         coverage=seen.covered,
-        notes=scope.warnings,
+        notes=(*request.notes, *scope.warnings),
     )
 
 
