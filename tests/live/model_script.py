@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,6 +72,8 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
     "files": (*JOB[:3], Step("DONE. I wrote hello.txt and edited README.md.")),
     "text": (Step("I have nothing to do."),),
     "lie": (Step("DONE. I wrote hello.txt, and all tests pass."),),
+    # An answer to a review in its form, and without a proof that anything was read.
+    "blind": (Step('{"findings": [], "read": []}'),),
 }
 # What each role of a workflow does where the request names no script.
 PLAN = """## Say it aloud
@@ -92,6 +95,9 @@ SIDE = Step("A scripted conversation")
 _KIT = "# Carry out each line below"
 _SCRIPT = re.compile(r"\[\[s:([\w-]+)\]\]")
 _ROLE = re.compile(r"You are the ([\w-]+) of task")
+_REVIEW = re.compile(r"You judge whether .*?<<<(\w+)\n(.*)\n\1>>>", re.DOTALL)
+_SECTION = re.compile(r"^--- .*\n\+\+\+ (.*) \(status \w\)$", re.MULTILINE)
+_HUNK = re.compile(r"@@ -\d+,\d+ \+(\d+),")
 _RUN = re.compile(r"\[\[run:(.+?)\]\]", re.DOTALL)
 _PATH = re.compile(r"\[\[path:(.+?)\]\]")
 _FAULT = re.compile(r"\[\[fault:(\w+?)(?:@(\d+))?(?:x(\d+))?\]\]")
@@ -119,7 +125,39 @@ def steps_of(conversation: Sequence[Said]) -> tuple[str, tuple[Step, ...], int, 
         if part.who == "user" and (role := _ROLE.search(part.text)):
             done = sum(1 for later in conversation[index:] if later.who == "tool")
             return role[1], ROLES[role[1]], done, part.text
+        if part.who == "user" and (review := _REVIEW.search(part.text)):
+            done = sum(1 for later in conversation[index:] if later.who == "tool")
+            return "review", _reviewed(review[2]), done, part.text
     return "", (SIDE,), 0, ""
+
+
+def _reviewed(shown: str) -> tuple[Step, ...]:
+    """A review as an honest model does it: it opens the first file, proves what it read, and blames what came last."""
+    _, *parts = _SECTION.split(shown)
+    read, findings = [], []
+    for path, diff in zip(parts[::2], parts[1::2], strict=True):
+        number, last, at = 0, "", 0
+        for line in diff.splitlines():
+            if hunk := _HUNK.match(line):
+                number = int(hunk[1]) - 1
+            elif not line.startswith("-"):
+                number += 1
+                last, at = (line[1:], number) if line.startswith("+") else (last, at)
+        read.append({"file": path, "hunks": diff.count("\n@@ "), "last_added": last})
+        findings.append(
+            {
+                "rule": "MISSING_ERROR_HANDLING",
+                "severity": "MAJOR",
+                "file": path,
+                "line": at,
+                "title": "Nobody looks at what this comes to",
+                "detail": "Raise when it fails.",
+                "impact": "A failure looks like success.",
+                "evidence": last.strip(),
+                "brief_ref": "NFR-baseline",
+            }
+        )
+    return Step("I open the file.", "read", parts[0]), Step(json.dumps({"findings": findings, "read": read}))
 
 
 def _carried_out(text: str) -> tuple[Step, ...]:
