@@ -200,6 +200,30 @@ def test_what_was_planned_in_one_phase_is_carried_out_by_the_next(site: Site) ->
     assert {"one.txt", "two.txt"} <= set(site.tree("main"))
 
 
+def test_a_plan_is_made_of_the_research_that_there_is_for_its_brief(site: Site) -> None:
+    crew(site, DEFAULT)
+    project = ("--project", "write-one-and-two", "--gates", "open")
+    place = site.top / ".muster/projects/write-one-and-two"
+
+    def asked(*words: str) -> set[str]:
+        ran = site.muster(*words)
+        assert ran.code == 0, (ran.out, ran.err)
+        return {data["task"] for data in site.of("task.attempt_started")}
+
+    assert asked("research", "-m", "Write one and two", "-w", "default", "--gates", "open") == {"explore"}
+    (place / "research/explore.md").write_text((place / "research/explore.md").read_text() + "A person knows more.\n")
+    planned = asked("plan", *project)
+    seen = prompt(site, "plan")
+    again = asked("plan", "--again", *project)
+    (place / "brief.md").write_text((place / "brief.md").read_text() + "\n## Notes\n\nIt changed.\n")
+    changed = asked("plan", *project)
+
+    assert planned == {"plan"}
+    assert "There is a.txt." in seen
+    assert "A person knows more." in seen
+    assert again == changed == {"explore", "plan"}
+
+
 def test_a_run_that_died_while_planned_work_went_on_comes_to_the_same_end(site: Site) -> None:
     crew(site, {**DEFAULT, "T1": [{"run": f"while [ ! -e {site.root}/go ]; do sleep 0.1; done"}, *ONE]})
     started = site.start("run", "-m", "Write one and two", "--gates", "open")

@@ -13,6 +13,8 @@ from muster.cli.output import json_option, jsonl_option
 
 # As in `muster.model.profiles`, which is not imported for --help alone.
 PHASES = ("brief", "research", "plan", "execute", "review", "continue")
+# The workflow of those who name none; research may have been done by the larger one.
+BY_DEFAULT = ("default", "pipeline")
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="Attempts at the same time.")
 @click.option("--budget", metavar="AMOUNT", help='What the run may use: "5 usd", "200k tokens" or both.')
 @click.option("--session", default="", metavar="KEY", help="What this run belongs to (default: only to itself).")
+@click.option("--reuse", is_flag=True, help="Take the answers in research/ that are for the same brief.")
 @click.option("--dry-run", is_flag=True, help="Show waves, gates and models; start nothing.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
@@ -58,6 +61,7 @@ def run(
     max_parallel: int | None,
     budget: str | None,
     session: str,
+    reuse: bool,
     dry_run: bool,
     no_input: bool,
     quiet: bool,
@@ -89,7 +93,7 @@ def run(
     asks = bool(messages or brief or workflow or until)
     if asks and plan_path is not None:
         raise click.UsageError("A plan is run as it is: give either --plan, or BRIEF, -m, --workflow and --until.")
-    wanted = Wanted(plan=plan_path, slug=slug, workflow=workflow or "default", team=team or "", until=until or "")
+    wanted = Wanted(plan=plan_path, slug=slug, workflow=workflow or "", team=team or "", until=until or "", reuse=reuse)
     if session:
         wanted = wanted.but(session=session_key(session))
     if messages or brief:
@@ -111,6 +115,8 @@ async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool
         return 0
     async with open_project(Path.cwd(), flags) as kit:
         plan, team = planned(kit.project, wanted, kit.clock.now(), trusted=kit.trusted, keep=True)
+        if plan.answers and output.for_people:
+            click.echo(f"found out before, and not again: {', '.join(plan.answers)}")
         journal = await start_run(kit, plan, team, wanted.session)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
 
@@ -158,5 +164,9 @@ def planned(project: Path, wanted: Wanted, now: datetime, *, trusted: bool, keep
     from muster.config.definitions import find_workflow, load_definitions  # brings YAML along
     from muster.pipeline.flows import plan_of
 
-    workflow = find_workflow(load_definitions(project, trusted=trusted), wanted.workflow, trusted=trusted)
-    return plan_of(project, workflow, wanted, now, keep=keep), wanted.team or workflow.team
+    defined = load_definitions(project, trusted=trusted)
+    names = (wanted.workflow,) if wanted.workflow else BY_DEFAULT if wanted.reuse else BY_DEFAULT[:1]
+    flows = [find_workflow(defined, name, trusted=trusted) for name in names]
+    plans = [plan_of(project, flow, wanted, now, keep=keep) for flow in flows]
+    chosen = next((number for number, plan in enumerate(plans) if plan.answers), 0)
+    return plans[chosen], wanted.team or flows[chosen].team

@@ -105,7 +105,8 @@ class Task(Record, frozen=True):
 class Plan(Record, frozen=True):
     """A parsed plan: its front matter and its tasks in the order of the file; or what a ``workflow`` makes of a brief.
 
-    ``brief`` is then the text that was asked for, byte for byte.
+    ``brief`` is then the text that was asked for, byte for byte. ``answers`` are what is known
+    already, by task: such a task is done before the run begins, and so is every gate in ``passed``.
     """
 
     slug: str
@@ -119,3 +120,5 @@ class Plan(Record, frozen=True):
     source: str = ""
     workflow: str = ""
     brief: str = ""
+    answers: dict[str, str] = {}
+    passed: tuple[str, ...] = ()

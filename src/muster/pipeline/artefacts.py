@@ -64,8 +64,9 @@ def read_artefact(project: Path, slug: str, name: str) -> bytes | None:
     """
     place = artefact_path(project, slug, name)
     try:
-        with _open_folder(project, (*PROJECTS, slug), create=False) as folder, _told(place):
-            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        *folders, file_name = name.split("/")
+        with _open_folder(project, (*PROJECTS, slug, *folders), create=False) as folder, _told(place):
+            handle = os.open(file_name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(handle).st_mode):
                     raise InputError(f"{place} is not a file.")

@@ -39,7 +39,14 @@ def accept(plan: Plan, policy: RunPolicy, snapshot: Snapshot, start_tree: str, f
         profile=plan.profile,
         workflow=plan.workflow,
         brief=_keep(folder, "brief.md", plan.brief.encode()) if plan.workflow else None,
+        done=(*plan.answers, *plan.passed),
     )
+
+
+def with_answers(tasks: Iterable[Task], answers: Mapping[str, str], folder: Path) -> tuple[Task, ...]:
+    """The tasks with what is known of some already, in files under ``folder``."""
+    kept = {name: _keep(folder, f"answers/{name}.md", text.encode()) for name, text in answers.items()}
+    return tuple(msgspec.structs.replace(task, answer=kept.get(task.id, task.answer)) for task in tasks)
 
 
 def carry_on(old: RunState, policy: RunPolicy, snapshot: Snapshot) -> tuple[ev.PlanAccepted, tuple[Task, ...]]:

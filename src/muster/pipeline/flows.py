@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from muster.model.answers import read_plan
 from muster.model.errors import InputError, NotFoundError
-from muster.model.plan import Plan
+from muster.model.plan import Plan, Task
 from muster.model.plan_writer import format_plan
 from muster.model.record import Record
 from muster.model.state import RunState, TaskStatus
@@ -21,7 +21,10 @@ from muster.pipeline.briefs import keep_brief, read_brief, with_free_slug
 
 
 class Wanted(Record, frozen=True):
-    """What was asked for on the command line: a plan, or a workflow on what is ``said`` or on a brief there is."""
+    """What was asked for on the command line: a plan, or a workflow on what is ``said`` or on a brief there is.
+
+    With ``reuse``, research that is there for the same brief is not done again.
+    """
 
     plan: Path | None = None
     slug: str | None = None
@@ -32,6 +35,7 @@ class Wanted(Record, frozen=True):
     said: bytes | None = None
     source: str = ""
     from_brief: bool = False
+    reuse: bool = False
 
     def but(self, **changes: Any) -> Wanted:
         """The same with other values."""
@@ -56,6 +60,7 @@ def plan_of(project: Path, workflow: Workflow, wanted: Wanted, now: datetime, *,
         raise InputError(f"The workflow {workflow.name!r} has no step up to the phase {wanted.until!r}.")
     if keep:
         keep_brief(project, told, source, force=True)
+    answers = _found_out(project, told.brief.slug, tasks) if wanted.reuse else {}
     return Plan(
         slug=told.brief.slug,
         tasks=tasks,
@@ -65,7 +70,27 @@ def plan_of(project: Path, workflow: Workflow, wanted: Wanted, now: datetime, *,
         profile=told.brief.profile,
         workflow=workflow.name,
         brief=told.text,
+        answers=answers,
+        passed=tuple(task.id for task in tasks if answers and task.phase == "research" and task.milestone),
     )
+
+
+def _found_out(project: Path, slug: str, tasks: tuple[Task, ...]) -> dict[str, str]:
+    """What the project's folder holds as answers to all research of these tasks for its brief; else nothing."""
+    answers, brief = {}, read_artefact(project, slug, BRIEF) or b""
+    for task in tasks:
+        if task.phase == "research" and not task.milestone:
+            text = (read_artefact(project, slug, f"research/{task.id}.md") or b"").decode("utf-8", "replace")
+            head, _, answer = text.replace("\r\n", "\n").partition("\n\n")
+            if head != _research_head(task.title, brief) or not answer.strip():
+                return {}
+            answers[task.id] = answer
+    return answers
+
+
+def _research_head(title: str, brief: bytes) -> str:
+    """What an answer begins with: what was asked, and for which brief."""
+    return f"# {title}\n<!-- for the brief {sha256(brief).hexdigest()[:16]} -->"
 
 
 def _brief_there(project: Path, slug: str | None) -> tuple[bytes, str]:
@@ -88,7 +113,8 @@ def write_answers(project: Path, folder: Path, state: RunState) -> None:
             continue
         answer = (folder / outcome.answer.path).read_text("utf-8")
         if entry.task.phase == "research":
-            write_artefact(project, slug, f"research/{name}.md", f"# {entry.task.title}\n\n{answer}\n")
+            head = _research_head(entry.task.title, read_artefact(project, slug, BRIEF) or b"")
+            write_artefact(project, slug, f"research/{name}.md", f"{head}\n\n{answer}\n")
         elif entry.task.produces == "plan":
             text = _plan_text(answer, state, read_artefact(project, slug, BRIEF) or b"")
             there = read_artefact(project, slug, PLAN)

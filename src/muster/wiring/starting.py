@@ -18,7 +18,7 @@ from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
 from muster.model.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact
-from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks
+from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks, with_answers
 from muster.ports import Agent
 from muster.process import is_alive
 from muster.wiring.kit import Kit
@@ -49,8 +49,8 @@ async def start_run(kit: Kit, plan: Plan, team: str = "", session: str = "") -> 
     workspace = workspace_of(kit, repository, run, policy)
     start_tree = await workspace.tree_of(snapshot.commit)
     able = agents(kit.resolved.settings.agents)
-    tasks = settle_tasks(plan.tasks, policy, able, kit.folder(run))
-    await find_agents(tasks, able)
+    tasks = with_answers(settle_tasks(plan.tasks, policy, able, kit.folder(run)), plan.answers, kit.folder(run))
+    await find_agents((task for task in tasks if task.id not in plan.answers), able)
     policy = await _with_history(kit, _for_agents(kit, policy, tasks, able))
     accepted = accept(plan, policy, snapshot, start_tree, kit.folder(run))
     return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks, session=session)
