@@ -237,6 +237,24 @@ def test_a_quantile_of_the_last_minutes_forgets_what_was_before(registry: Regist
     assert math.isnan(histogram.quantile({}, 0.95, seconds=600))
 
 
+def test_the_minutes_of_an_hour_share_its_values_out_and_their_quantiles_are_of_their_own_values_alone(
+    registry: Registry, clock: FakeClock
+) -> None:
+    histogram = registry.histogram("crew.run.cancel_latency_ms", "Latency.")
+    series = histogram.labels()
+    for minute in range(1, 61):
+        for _ in range(minute % 7):
+            histogram.observe(minute)
+        clock.advance(60)
+
+    minutes = [series.recent(60, 60 * ago) for ago in reversed(range(60))]
+    assert [point.count for point in minutes] == [minute % 7 for minute in range(1, 61)]
+    assert series.recent(3600).count == sum(minute % 7 for minute in range(1, 61))
+    # However few there are, the largest of all time is none of theirs.
+    assert histogram.quantile({}, 1.0, seconds=60, ago=60 * 30) == pytest.approx(30, rel=0.012)
+    assert histogram.quantile({}, 0.0, seconds=60, ago=60 * 30) == pytest.approx(30, rel=0.012)
+
+
 def test_a_quantile_is_of_all_series_that_have_the_labels(registry: Registry) -> None:
     histogram = registry.histogram("crew.task.duration_ms", "Durations.", {"phase": (), "agent": ()})
     for agent, value in (("a", 10.0), ("b", 1000.0)):

@@ -61,6 +61,22 @@ def test_watching_shows_what_has_changed_until_it_is_interrupted(site: Site) -> 
     assert watching.end().code == 130
 
 
+def test_watching_the_table_shows_what_the_last_minutes_were_like(site: Site) -> None:
+    site.plan(adds("one"), adds("two"))
+    site.muster("run", "--plan", "plan.md", "--gates", "open")
+    watching = site.start("metrics", "--watch")
+    assert watching.process.stdout is not None
+
+    lines = [""]
+    while "others are 0" not in lines[-1]:
+        lines.append(watching.process.stdout.readline().decode())
+    watching.send(signal.SIGINT)
+
+    assert any(re.search(r"crew\.task\.count +status=done +2 +0\.2/min$", line.strip()) for line in lines), lines
+    assert any(re.search(r"crew\.task\.duration_ms .* █$", line.strip()) for line in lines), lines
+    assert watching.end().code == 130
+
+
 def test_the_files_of_a_run_say_the_same_as_the_journal_and_can_be_written_again(site: Site) -> None:
     site.plan(adds("one"), task("bad", "exit 3"))
     site.muster("run", "--plan", "plan.md", "--gates", "open")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from muster.bench.telemetry import samples
 from muster.model.metric_snapshot import HistogramPoint
 from muster.model.sketch import BASE, EMPTY, SCALE, index_of, linear_quantile, merge, quantile
-from muster.telemetry.metrics import BOUNDS_MS, HistogramSeries
+from muster.telemetry.series import BOUNDS_MS, HistogramSeries
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)
 values = st.lists(st.floats(min_value=0, max_value=1e9) | st.sampled_from([0.0, 1.0, 2.0, 1024.0]), max_size=60)

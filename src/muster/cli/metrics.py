@@ -10,10 +10,14 @@ from muster.cli.output import emit, json_option
 from muster.cli.project import read_project, use_project
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from muster.model.metric_snapshot import Family, MetricsSnapshot
+    from muster.telemetry.metrics import Metric
     from muster.wiring.kit import Kit
 
 WATCH_EVERY_S = 2.0
+MINUTES = 10
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -42,7 +46,8 @@ def metrics() -> None:
 def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, port: int, as_json: bool) -> None:
     """Show the metrics whose names match GLOB, such as 'crew.task.*', of all runs.
 
-    Without GLOB the table leaves out what is 0.
+    Without GLOB the table leaves out what is 0. With --watch it has also how often something was counted in the last
+    ten minutes, and the p95 of each of these minutes.
     """
     if serve:
         read_project(_serve, pattern, wanted, port)
@@ -76,13 +81,16 @@ async def _show(kit: Kit, pattern: str, wanted: str | None, form: str, watch: bo
     from muster.telemetry.replay import Replay, beginning
 
     run = await find_run(kit.store, wanted) if wanted else None
-    replay, printed = Replay(await beginning(kit.store, kit.clock, run)), False
+    replay, minute = Replay(await beginning(kit.store, kit.clock, run)), -1
     while True:
-        if await replay.catch_up(kit.store, run) or not printed:
+        # What was in the last minutes changes by itself.
+        now = kit.clock.now().minute if form == "table" else 0
+        if await replay.catch_up(kit.store, run) or minute != now:
             if watch:
                 click.clear()
-            _print(_matching(replay.snapshot(), pattern), form, everything=pattern != "*")
-            printed = True
+            snapshot, minute = _matching(replay.snapshot(), pattern), now
+            lately = replay.metrics(kit.clock.now()) if watch and form == "table" else None
+            _print(snapshot, form, everything=pattern != "*", lately=lately)
         if not watch:
             return
         await kit.clock.sleep(WATCH_EVERY_S)
@@ -121,7 +129,9 @@ def _matching(snapshot: MetricsSnapshot, pattern: str) -> MetricsSnapshot:
     return replace(snapshot, families=chosen)
 
 
-def _print(snapshot: MetricsSnapshot, form: str, *, everything: bool) -> None:
+def _print(
+    snapshot: MetricsSnapshot, form: str, *, everything: bool, lately: Mapping[str, Metric[Any]] | None = None
+) -> None:
     if form == "prom":
         from muster.telemetry.prometheus_text import render
 
@@ -135,12 +145,13 @@ def _print(snapshot: MetricsSnapshot, form: str, *, everything: bool) -> None:
     rows = [(view["name"], one) for view in map(_view, snapshot.families) for one in view["series"]]
     shown = [(name, one) for name, one in rows if everything or one["value"]]
     table(
-        ["METRIC", "LABELS", "VALUE", "P50", "P95", "P99", "MAX"],
+        ["METRIC", "LABELS", "VALUE", "P50", "P95", "P99", "MAX", *(["LAST 10 MIN"] if lately else [])],
         [
             (
                 name,
                 " ".join(f"{label}={text}" for label, text in one["labels"].items()),
                 *(_number(one.get(key)) for key in ("value", *QUANTILES, "max")),
+                *([_lately(lately[name], one["labels"])] if lately else []),
             )
             for name, one in shown
         ],
@@ -159,6 +170,18 @@ def _view(family: Family) -> dict[str, Any]:
         middle = {name: quantile(p, q) for name, q in QUANTILES.items()} if p.count else {}
         series.append({"labels": dict(p.labels), "value": p.count, **ends, **middle})
     return {"name": family.name, "kind": family.kind, "unit": family.unit, "help": family.help, "series": series}
+
+
+def _lately(metric: Metric[Any], labels: Mapping[str, str]) -> str:
+    """How often a counter counted in each of the last ten minutes; of a histogram, the p95 of each as a bar."""
+    from muster.reports.text import sparkline
+    from muster.telemetry.metrics import Counter, Histogram
+
+    if isinstance(metric, Histogram):
+        each = [metric.quantile(labels, 0.95, seconds=60, ago=60 * ago) for ago in reversed(range(MINUTES))]
+        return sparkline(each).rstrip()
+    rate = metric.rate(labels, 60 * MINUTES) * 60 if isinstance(metric, Counter) else 0.0
+    return f"{_number(rate)}/min" if rate else ""
 
 
 def _number(value: float | None) -> str:

@@ -20,6 +20,8 @@ PER_OCTAVE = 32
 FACTOR = math.ldexp(1 / log(2), SCALE)
 BASE = 2 ** (1 / PER_OCTAVE)
 MIN_NORMAL = sys.float_info.min
+# Above any duration or size, and below where the logarithm's rounding matters.
+HUGE = 2.0**1000
 LOWEST = -1022 * PER_OCTAVE - 1
 HIGHEST = 1024 * PER_OCTAVE - 1
 
@@ -30,12 +32,20 @@ def index_of(value: float) -> int:
     >>> index_of(1.0), index_of(1.01), index_of(2.0), index_of(1000.0)
     (-1, 0, 31, 318)
     """
+    if MIN_NORMAL < value < HUGE and (index := floor(log(value) * FACTOR)) + 1 & 30:
+        return index
+    # Next to a power of two, and far away from 1, the logarithm's rounding decides, and must not.
     if value <= MIN_NORMAL:
         return LOWEST
     mantissa, exponent = frexp(value)
     if mantissa == 0.5:
         return ((exponent - 1) << SCALE) - 1
     return min(floor(log(value) * FACTOR), HIGHEST)
+
+
+def middle_of(index: int) -> float:
+    """The harmonic mean of a bucket's bounds: its largest relative error in the bucket is the smallest possible."""
+    return math.pow(2.0, index / PER_OCTAVE) * (2 * BASE / (BASE + 1))
 
 
 def quantile(point: HistogramPoint, q: float) -> float:
@@ -57,8 +67,7 @@ def quantile(point: HistogramPoint, q: float) -> float:
         if seen >= rank:
             break
         seen += count
-        # The harmonic mean of the bounds: its largest relative error in the bucket is the smallest possible.
-        value = 2.0 ** (index / PER_OCTAVE) * (2 * BASE / (BASE + 1))
+        value = middle_of(index)
     return min(max(value, point.min), point.max)
 
 

@@ -16,7 +16,7 @@ CLI, GATEWAY = "cli", "gateway"
 MOST_SESSIONS, OTHERS = 20_000, "(others)"
 MOST_OPEN = 20_000
 # How often runs came to each of these states, in this order.
-STATES = {"start": 0, "complete": 1, "error": 2, "cancelled": 3}
+STATES: dict[str | None, int] = {"start": 0, "complete": 1, "error": 2, "cancelled": 3}
 Row = list[int]
 
 
@@ -105,9 +105,11 @@ class Summing:
             at = line.at
             counts = anytime or self.query.holds(at)
             if counts and at is not None:
-                if last is None or at > last:
+                if last is None or first is None:
+                    first = last = at
+                elif at > last:
                     last = at
-                if first is None or at < first:
+                elif at < first:
                     first = at
             if step := fold(line.type):
                 run_id = facts.run_id or line.run
@@ -125,20 +127,22 @@ class Summing:
             self._close(next(iter(self._runs)))
 
     def _run(self, run_id: str) -> _Run:
-        run = self._runs.get(run_id)
-        if run is None:
+        if run_id not in self._runs:
             if len(self._runs) >= MOST_OPEN:
                 self._close(next(iter(self._runs)))
             # Where all runs are asked about, nothing has to be kept until it is known whose it is.
-            run = self._runs[run_id] = _Run(self.tally if self._any_run else Tally())
-        return run
+            self._runs[run_id] = _Run(self.tally if self._any_run else Tally())
+        return self._runs[run_id]
 
     def _state(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
-        run = self._run(run_id)
-        run.session = facts.session_id or run.session
-        run.channel = facts.channel or run.channel
-        run.backend = facts.backend or run.backend
-        state = STATES.get(facts.state or "")
+        run = self._runs.get(run_id) or self._run(run_id)
+        if facts.session_id:
+            run.session = facts.session_id
+        if facts.channel:
+            run.channel = facts.channel
+        if facts.backend:
+            run.backend = facts.backend
+        state = STATES.get(facts.state)
         if state is None:
             return
         if counts:
@@ -149,7 +153,7 @@ class Summing:
             self._close(run_id)
 
     def _cancel(self, run_id: str, facts: Facts, at: datetime | None, counts: bool) -> None:
-        run = self._run(run_id)
+        run = self._runs.get(run_id) or self._run(run_id)
         if counts:
             run.tally.count(("cancel", facts.source or UNKNOWN))
             run.cancelled_at = at
@@ -218,14 +222,15 @@ class Summing:
         if run.cancelled_at is not None and (self.last_cancel is None or run.cancelled_at > self.last_cancel):
             self.last_cancel = run.cancelled_at
         if run.states:
-            by_channel, by_session = self._row(self.channels, run.channel), self._row(self.sessions, run.session)
+            by_channel = self.channels.get(run.channel) or self._row(self.channels, run.channel)
+            by_session = self._row(self.sessions, run.session)
             for state in run.states:
                 by_channel[state] += 1
                 by_session[state] += 1
 
     @staticmethod
     def _row(table: dict[str, Row], name: str) -> Row:
-        row = table.get(name or UNKNOWN)
-        if row is None:
-            row = table.setdefault((name or UNKNOWN) if len(table) < MOST_SESSIONS else OTHERS, [0, 0, 0, 0])
-        return row
+        name = name or UNKNOWN
+        if name not in table and len(table) >= MOST_SESSIONS:
+            name = OTHERS
+        return table.get(name) or table.setdefault(name, [0, 0, 0, 0])

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from muster.model.entries import Entry, event_types
+from muster.model.entries import Entry
 
 # The types that a summary is made of.
 USED = frozenset(
     {"run.state", "run.cancel", "reaction.match", "reaction.skip", "plan.accepted", "phase.started"}
     | {"task.attempt_started", "task.attempt_ended", "task.retry_scheduled", "deadletter.added"}
 )
-_OURS, _TYPE, _QUOTE = b'{"pos":', b'"type":"', b'"'
-_SKIPPED = frozenset(name.encode() for name in event_types().keys() - USED)
+_OURS, _TYPE = b'{"pos":', b'"type":"'
+# Most entries of a log are what agents said and did. To see that a line is one of them costs less than to read it.
+_CHATTER = b"agent."
+_BEFORE = len('{"pos":1,"run":"","seq":1,"at":"2026-01-01T00:00:00Z"') + 26
+assert not any(name.startswith(_CHATTER.decode()) for name in USED)
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -53,12 +56,16 @@ class Facts(msgspec.Struct, gc=False):
     policy: _Policy | None = None
 
 
+# A time without a zone is read like a line that cannot be: of our own entries each has one.
+Zoned = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class Told(msgspec.Struct, gc=False):
     """One line; a log of another program may have its facts beside the type, and call the time otherwise."""
 
     type: str = ""
     run: str = ""
-    at: datetime | None = None
+    at: Zoned | None = None
     timestamp: datetime | None = None
     time: datetime | None = None
     ts: datetime | None = None
@@ -72,11 +79,11 @@ _TIMES = ("at", "timestamp", "time", "ts")
 
 def told(lines: Iterable[bytes]) -> Iterator[Told | None]:
     """Each line as what it tells; None for one that is skipped, an empty ``type`` for one that cannot be read."""
-    decode, skipped = _LINE.decode, _SKIPPED
+    decode, find = _LINE.decode, bytes.find
     for line in lines:
-        # An entry's type comes before its data, so the first one is the line's.
-        begin = line.find(_TYPE) + 8
-        if line[begin : line.find(_QUOTE, begin)] in skipped and line.startswith(_OURS):
+        # An entry's type comes behind its run and time and before its data, so the first one from there is the line's.
+        begin = find(line, _TYPE, _BEFORE) + 8
+        if line[begin : begin + 6] == _CHATTER and line.startswith(_OURS):
             yield None
             continue
         try:
@@ -87,8 +94,7 @@ def told(lines: Iterable[bytes]) -> Iterator[Told | None]:
             if not line.strip():
                 continue
             one = _salvaged(line)
-        at = one.at
-        if at is None or at.tzinfo is None:
+        if one.at is None:
             _settle_time(one)
         yield one
 
@@ -121,6 +127,7 @@ def _salvaged(line: bytes) -> Told:
         value = found.get(name)
         if one.at is None and value is not None and not isinstance(value, bool):
             one.at = _time(value)
+    _settle_time(one)
     return one
 
 

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from muster.model.limits import worded
 from muster.model.state import RunState, TaskState
 from muster.reports.views import crew_words, duration_ms, left_alone, parked, status_of, word_for
 
+_BARS = "▁▂▃▄▅▆▇█"
 _MARKS = {"done": "+", "failed": "x", "skipped": "-", "cancelled": "x", "queued": ".", "needs-input": "?"}
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as bars next to each other, the largest the highest; a gap for what is not a number.
+
+    >>> sparkline([1, 4, math.nan, 8, 0])
+    '▁▄ █▁'
+    """
+    top = max((value for value in values if value == value), default=0) or 1
+    return "".join(_BARS[max(0, math.ceil(value / top * 8) - 1)] if value == value else " " for value in values)
 
 
 def run_text(state: RunState, live: bool) -> str:

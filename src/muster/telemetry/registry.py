@@ -8,15 +8,8 @@ from typing import TypeVar
 
 from muster.model.metric_snapshot import Labels, MetricsSnapshot
 from muster.ports import Clock
-from muster.telemetry.metrics import (
-    BOUNDS_MS,
-    Counter,
-    CounterSeries,
-    Gauge,
-    GaugeSeries,
-    Histogram,
-    HistogramSeries,
-)
+from muster.telemetry.metrics import Counter, Gauge, Histogram
+from muster.telemetry.series import BOUNDS_MS, CounterSeries, GaugeSeries, HistogramSeries
 
 NAME = re.compile(r"crew\.[a-z]+\.[a-z][a-z_]*")
 LABEL = re.compile(r"[a-z][a-z_]*")

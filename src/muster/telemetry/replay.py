@@ -12,6 +12,7 @@ from muster.model.redaction import Redactor
 from muster.ports import Clock, Store
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.meter import Meter
+from muster.telemetry.metrics import Counter, Gauge, Histogram
 from muster.telemetry.registry import Registry
 from muster.telemetry.session import FLUSH_EVERY_S
 from muster.telemetry.sink import Sink
@@ -58,6 +59,11 @@ class Replay:
     def snapshot(self) -> MetricsSnapshot:
         """What the metrics were after the newest entry."""
         return self._registry.snapshot()
+
+    def metrics(self, until: datetime) -> dict[str, Counter | Gauge | Histogram]:
+        """The metrics by name; what they say of the last minutes ends at ``until``, as if nothing came since."""
+        self._at = max(self._at, until)
+        return {metric.name: metric for metric in self._registry.metrics()}
 
 
 class Rebuild(Replay):
