@@ -12,6 +12,9 @@ from muster.model.summary_view import Summary, newest_cancel, summary_of
 from muster.model.told import Told, told, told_of
 from muster.ports import Store
 
+# Logs are long and read from their beginning to their end.
+_BUFFER = 256 * 1024
+
 
 def of_files(files: Sequence[Path], query: Query, *, cancel_window: bool = False) -> Summary:
     """The summary of files, read in this order; one that ends in ``.gz`` is read as what it holds.
@@ -48,7 +51,7 @@ async def _summed_store(store: Store, query: Query) -> Summing:
 def _lines(files: Sequence[Path]) -> Iterator[Told | None]:
     for file in files:
         try:
-            with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as opened:
+            with gzip.open(file) if file.suffix == ".gz" else file.open("rb", buffering=_BUFFER) as opened:
                 yield from told(opened)
         except (OSError, EOFError) as error:
             raise InputError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}.") from None
