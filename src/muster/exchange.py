@@ -289,7 +289,8 @@ class ShownFile(Record, frozen=True):
 class ReviewPacket(Record, frozen=True):
     """What one reviewer is given; the brief by its path, the diff and all names in it as data.
 
-    ``after`` is the commit that the reviewer's worktree is at.
+    ``after`` is the commit that the reviewer's worktree is at, ``uncommitted`` the
+    texts of files that are different from it, None for one that is gone.
     """
 
     after: str
@@ -297,6 +298,7 @@ class ReviewPacket(Record, frozen=True):
     coverage: tuple[Covered, ...]
     shown: tuple[ShownFile, ...]
     brief_path: str = ""
+    uncommitted: dict[str, bytes | None] = {}
 
 
 class ReviewerReport(Record, frozen=True):

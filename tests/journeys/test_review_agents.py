@@ -70,6 +70,7 @@ def test_what_an_agent_proves_to_have_read_and_found_counts(judged: Site) -> Non
     [
         ("", [{**READ, "hunks": 2}], "unattested", "src/app.py"),
         ("- write: {path: src/new.py, text: x}\n", [READ], "failed", "changed files"),
+        ("- run: git commit -q --allow-empty -m mine\n", [READ], "failed", "changed files"),
         ("- exit: {code: 1, class: crash, message: gone}\n", [READ], "failed", "gone"),
     ],
 )
@@ -84,6 +85,27 @@ def test_a_reviewer_that_fails_writes_or_proves_nothing_makes_the_verdict_inconc
     (run,) = [run for run in ran.json["reviewers"] if run["name"] == "agent:code-correctness/judge"]
     assert run["status"] == status
     assert word in run["detail"]
+
+
+def test_a_reviewer_finds_what_is_not_committed_in_its_worktree_and_may_not_change_it(judged: Site) -> None:
+    late = CODE.replace("'ls'", "'dir'")
+    judged.write({"src/app.py": late, "src/new/one.py": "x = 1\n"})
+    judged.git("rm", "-q", "muster.toml")
+    read = [
+        {**READ, "last_added": late.splitlines()[-1]},
+        {"file": "src/new/one.py", "hunks": 1, "last_added": "x = 1"},
+        {"file": "muster.toml", "hunks": 0},
+    ]
+    answers(judged, read=read, steps=f"- run: cp -r . {judged.root}/seen\n")
+    honest = judged.muster("review", "--json").json
+    answers(judged, read=read, steps="- run: echo >> src/app.py\n")
+    writing = judged.muster("review", "--json").json
+
+    assert [statuses(each)["agent:code-correctness/judge"] for each in (honest, writing)] == ["done", "failed"]
+    seen = judged.root / "seen"
+    assert ((seen / "src/app.py").read_text(), (seen / "src/new/one.py").read_text()) == (late, "x = 1\n")
+    assert not (seen / "muster.toml").exists()
+    assert judged.git("status", "--porcelain").splitlines() == ["D  muster.toml", " M src/app.py", "?? src/new/"]
 
 
 def test_an_answer_that_is_no_json_is_asked_for_once_more_and_then_does_not_count(judged: Site) -> None:

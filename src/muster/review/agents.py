@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
+
+import anyio
 
 from muster.model.attempts import Ending, Outcome
 from muster.model.errors import MusterError
@@ -61,13 +64,14 @@ class AgentReviewer:
             return self._came_to(ReviewerStatus.FAILED, error.message)
 
     async def _look(self, packet: ReviewPacket, place: Path) -> ReviewerReport:
+        await anyio.to_thread.run_sync(_lay_out, packet.uncommitted, place)
+        given = await _state(packet.uncommitted, place)
         prompt, why = prompt_for(self._seat.role, packet, nonce=token_hex(12)), ""
         for number in range(1, ASKED_TIMES + 1):
             spec = self._spec(place, number, again(prompt, why) if why else prompt)
             outcome = await self._executor.run(spec, lambda news: None)
             self._model = outcome.usage.model or self._seat.model
-            written = (await Git(place)("status", "--porcelain", "--untracked-files=all")).stdout
-            if written:
+            if await _state(packet.uncommitted, place) != given:
                 return self._came_to(ReviewerStatus.FAILED, "it changed files, although it may only read")
             if not outcome.ok:
                 late = outcome.ending in (Ending.TIMEOUT, Ending.STALLED)
@@ -108,6 +112,30 @@ class AgentReviewer:
     def _came_to(self, status: ReviewerStatus, why: str, findings: tuple[Finding, ...] = ()) -> ReviewerReport:
         run = ReviewerRun(name=self.name, status=status, detail=why[:300], model=self._model)
         return ReviewerReport(run=run, findings=findings)
+
+
+def _lay_out(texts: Mapping[str, bytes | None], place: Path) -> None:
+    """Make a worktree what the user's folder is; nothing is written through a link."""
+    for name, text in sorted(texts.items(), key=lambda item: item[1] is not None):
+        path = place / name
+        if any(above.is_symlink() for above in path.parents if above.is_relative_to(place) and above != place):
+            continue
+        path.unlink(missing_ok=True)
+        if text is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text)
+
+
+async def _state(texts: Mapping[str, bytes | None], place: Path) -> tuple[object, ...]:
+    """What shows whether somebody wrote into a worktree: its commit, which files differ, and what stands in them."""
+    git = Git(place)
+    head, status = await git.text("rev-parse", "HEAD"), await git.text("status", "--porcelain", "--untracked-files=all")
+    digests = [await anyio.to_thread.run_sync(_digest, place / name) for name in texts]
+    return head, status, tuple(digests)
+
+
+def _digest(path: Path) -> bytes:
+    return sha256(path.read_bytes()).digest() if path.is_file() else b""
 
 
 def _why(outcome: Outcome) -> str:

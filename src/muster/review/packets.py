@@ -76,6 +76,7 @@ def packet_of(scope: Scope, seen: Triage, brief_path: str, redact: Callable[[str
         coverage=seen.covered,
         shown=tuple(shown),
         brief_path=brief_path,
+        uncommitted=dict(_uncommitted(scope)),
     )
 
 
@@ -154,6 +155,16 @@ def findings_of(answer: Answer, reporter: str, packet: ReviewPacket) -> tuple[Fi
         )
         for one in answer.findings
     )
+
+
+def _uncommitted(scope: Scope) -> Iterator[tuple[str, bytes | None]]:
+    """What a worktree at the commit has to be told; links, submodules and what is too large stay as committed."""
+    for change in scope.changes:
+        if change.uncommitted and change.status in "DR":
+            yield change.old_path or change.path, None
+        text = scope.new(change)
+        if change.uncommitted and change.mode.startswith("100") and text is not None:
+            yield change.path, text
 
 
 def _file(change: Change, limit: int | None, redact: Callable[[str], str]) -> tuple[list[str], ShownFile]:
