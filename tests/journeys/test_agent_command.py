@@ -58,6 +58,23 @@ def test_an_agent_that_fails_or_lies_is_found_out(site: Site, program: str, resu
     assert says in checks["success"]["detail"]
 
 
+def test_the_doctor_lets_each_agent_do_something_when_asked_to(site: Site) -> None:
+    bind(site, "claude")
+    install(site, codex='case "$1" in login) exit 0;; --version) echo codex-cli 0.169.0;; *) exit 3;; esac')
+
+    def told(*more: str) -> list[tuple[str, str, str]]:
+        findings = site.muster("doctor", "--json", *more).json["findings"]
+        return [(one["level"], one["message"], one.get("fix", "")) for one in findings if one["check"] == "live"]
+
+    quiet, asked = told(), told("--live")
+
+    assert quiet == []
+    codex, talker = asked
+    assert talker == ("ok", "talker did a short task: 110 tokens of scripted, $0.0000 reported", "")
+    assert (codex[0], codex[2]) == ("warn", "muster agent test codex")
+    assert "codex did not do a short task: success: crash" in codex[1]
+
+
 def test_what_is_not_there_is_named_with_the_command_that_mends_it(site: Site) -> None:
     unknown = site.muster("agent", "test", "nobody")
     site.env["PATH"] = "/usr/bin:/bin"
@@ -75,3 +92,64 @@ def test_what_muster_adds_is_measured_beside_the_same_program_by_hand(site: Site
     assert (figures["tasks"], figures["failed"]) == (2, 0)
     assert figures["added_wall_ms"] == pytest.approx(figures["run_wall_ms"] - figures["hand_wall_ms"])
     assert min(figures[f"{where}_cpu_ms"] for where in ("hand", "fresh", "run")) > 0
+
+
+def install(site: Site, **programs: str) -> None:
+    """Have these programs, as scripts of a shell, and no other agent."""
+    (site.root / "bin").mkdir()
+    for name, script in programs.items():
+        (site.root / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (site.root / "bin" / name).chmod(0o755)
+    site.env["PATH"] = f"{site.root}/bin:/usr/bin:/bin"
+
+
+def agents_found(site: Site) -> dict[str, tuple[str, str, str]]:
+    """What the doctor says about each agent: its level, its state and what mends it."""
+    findings = site.muster("doctor", "--json").json["findings"]
+    told = [one for one in findings if one["check"] == "agents"]
+    return {one["message"].split()[0]: (one["level"], one["message"], one.get("fix", "")) for one in told}
+
+
+def test_without_any_agent_a_person_is_told_what_works_and_what_to_install(site: Site) -> None:
+    site.env["PATH"] = "/usr/bin:/bin"
+    plan = site.root / "plan.md"
+    plan.write_text("# P\n\n## A\n```yaml\nid: T1\nagent: claude\nprompt: Do it.\n```\n")
+
+    found = agents_found(site)
+    listed = site.muster("agent", "ls", "--json").json["agents"]
+    ran = site.muster("run", "--plan", str(plan), "--gates", "open")
+
+    ((level, message, fix),) = found.values()
+    assert (level, fix) == ("warn", "npm install -g @anthropic-ai/claude-code")
+    assert "Command tasks work without one" in message
+    assert "claude, codex, gemini" in message
+    assert {one["name"] for one in listed if one["found"]} == {"command", "scripted"}
+    assert ran.code == 8
+    assert "npm install -g @anthropic-ai/claude-code" in ran.err
+    assert "agents.default" in ran.err
+    assert site.muster("ls", "--json").json["runs"] == []
+
+
+def test_each_agent_is_shown_with_its_version_its_login_and_what_mends_it(site: Site) -> None:
+    programs = {
+        "claude": 'case "$1" in auth) echo \'{"loggedIn": false}\';; *) echo "2.1.328 (Claude Code)";; esac',
+        "codex": 'case "$1" in login) exit 0;; *) echo codex-cli 0.169.0;; esac',
+        "gemini": "exit 3",
+    }
+    install(site, **programs)
+
+    found = agents_found(site)
+    listed = {one["name"]: one for one in site.muster("agent", "ls", "--json").json["agents"]}
+
+    assert found["claude"][0] == "warn"
+    assert "2.1.328" in found["claude"][1]
+    assert "not logged in" in found["claude"][1]
+    assert found["claude"][2] == "claude auth login"
+    assert (found["codex"][0], found["codex"][2]) == ("ok", "")
+    assert "0.169.0" in found["codex"][1]
+    assert found["gemini"][0] == "warn"
+    assert found["pi"][2] == "npm install -g @earendil-works/pi-coding-agent"
+    assert (listed["claude"]["version"], listed["claude"]["auth"]) == ("2.1.328", "missing")
+    assert listed["codex"]["auth"] == "ok"
+    assert {"resume", "preassigned session", "interrupt", "cost"} == set(listed["claude"]["capabilities"])
+    assert listed["pi"]["found"] is False

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.model import events as ev
+from muster.model.answers import FORMS
 from muster.model.attempts import Cause, Failure
 from muster.model.evolve import apply
 from muster.model.packet import SEPARATOR, packet
@@ -43,8 +44,9 @@ def test_the_prompt_comes_first_and_byte_for_byte(prompt: str) -> None:
     assert text[len(prompt) :].lstrip("\n").startswith(f"{SEPARATOR}\n")
 
 
+@pytest.mark.parametrize("produces", ["", *FORMS])
 @pytest.mark.parametrize("role", ROLES)
-def test_what_we_add_is_short_for_every_role(role: str) -> None:
+def test_what_we_add_is_short_for_every_role_and_every_answer(role: str, produces: str) -> None:
     paths = tuple(f"src/some/package/module_{number}.py" for number in range(40))
     task = Task(
         id="T1",
@@ -55,11 +57,13 @@ def test_what_we_add_is_short_for_every_role(role: str) -> None:
         must_contain=(Contains(path="a", text="b"),),
         changes=Changes.REQUIRED,
         verify=("pytest -q tests", "ruff check ."),
+        produces=produces,
     )
 
-    text = text_for(task, "Do it.", Failure(cause=Cause.AUDIT, message="x" * 10_000))
+    text = text_for(task, "Do it.", Failure(cause=Cause.AUDIT, message="█" * 10_000))
 
-    assert len(text) - len("Do it.") <= OURS
+    assert 0 < text.count("█") < 10_000
+    assert len(text.replace("█", "")) - len("Do it.") <= OURS
 
 
 def test_an_agent_without_a_prompt_gets_title_and_prose() -> None:

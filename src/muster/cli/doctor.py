@@ -14,8 +14,9 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command()
 @click.option("--fix", is_flag=True, help="Do what is safe: clear away what runs that are over left behind.")
+@click.option("--live", is_flag=True, help="Also ask each agent that is installed for a short task, with your login.")
 @json_option
-def doctor(fix: bool, as_json: bool) -> int:
+def doctor(fix: bool, live: bool, as_json: bool) -> int:
     """Check the machine and the repository; one mending command each.
 
     Without --fix nothing is changed. The exit code is 8 when something would
@@ -28,6 +29,10 @@ def doctor(fix: bool, as_json: bool) -> int:
     fixed, not_fixed = mend(Path.cwd(), findings) if fix else ([], [])
     if fixed:
         findings = examine(Path.cwd())
+    if live:
+        from muster.diagnostics.live_agents import try_agents
+
+        findings += try_agents(Path.cwd())
     failed = sum(finding.level is Level.FAIL for finding in findings)
     warned = sum(finding.level is Level.WARN for finding in findings)
     if as_json:

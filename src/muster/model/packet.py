@@ -31,7 +31,7 @@ def packet(
     """The text for the newest attempt of a task.
 
     ``prompt``, or else the ``brief`` of the whole, comes first, byte for byte.
-    What Muster adds of its own is at most 2 KiB. Output of earlier commands
+    What Muster adds in its own words is at most 2 KiB. Output of earlier commands
     and ``answers`` of earlier tasks are data, fenced with ``nonce``, which
     nobody who wrote that output could know.
     """

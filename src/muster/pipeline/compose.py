@@ -156,7 +156,9 @@ async def find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
     # One that can take the seat is enough.
     for name in sorted(names[0] for names in seats if not any(detected[name].found for name in names)):
         message = f"The agent {name!r} of this plan cannot be started here."
-        raise EnvironmentProblem(message, hint=detected[name].hint)
+        raise EnvironmentProblem(
+            message, hint=f"{detected[name].hint} Or choose another: agents.default in muster.toml."
+        )
 
 
 def _settle(task: Task, policy: RunPolicy, agents: Mapping[str, Agent], folder: Path) -> Task:

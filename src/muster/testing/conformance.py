@@ -81,8 +81,8 @@ class Conformance:
         self._done = 0
         self._first = Outcome(ending=Ending.ERROR)
 
-    async def examine(self, tell: Callable[[Check], None]) -> tuple[Check, ...]:
-        """Carry out all checks; when the first shows that nothing can work here, the others are skipped."""
+    async def examine(self, tell: Callable[[Check], None], *, until: str = "") -> tuple[Check, ...]:
+        """Carry out all checks, or those up to one; when the first shows that nothing works, others are skipped."""
         checks: list[Check] = []
         with _folder() as self._root:
             for name, look in (
@@ -104,6 +104,8 @@ class Conformance:
                     result, detail = await look()
                 checks.append(Check(name, result, detail, round(self._clock.monotonic() - begun, 2)))
                 tell(checks[-1])
+                if name == until:
+                    break
         return tuple(checks)
 
     async def _success(self) -> tuple[str, str]:
