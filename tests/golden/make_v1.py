@@ -328,6 +328,7 @@ STORY: list[ev.Event] = [
     ),
     ev.ReviewFinished(slug="login", verdict="ALLOW", round=3, models={"agent:code-correctness/claude": "opus"}),
     ev.ProcessSwept(task="T2", attempt=1, pids=(), left=(4714,)),
+    ev.AgentNoticed(task="T2", attempt=1, text="waits: all 4 seats of this machine are taken"),
 ]
 
 

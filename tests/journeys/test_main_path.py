@@ -176,3 +176,13 @@ def test_what_was_asked_for_a_run_holds_for_the_one_that_goes_on_for_it(site: Si
     assert (goes_on["autonomy"], goes_on["status"]) == ("closed", "waiting")
     assert asks_nothing[0] == 0
     assert (asks_nothing[1]["autonomy"], asks_nothing[1]["status"]) == ("open", "complete")
+
+
+def test_who_watches_is_told_what_a_task_waits_for(site: Site) -> None:
+    site.plan(*[task(name, f"sleep 0.5; echo x > {name}", expected_paths=[name]) for name in ("one", "two")])
+
+    ran = site.muster("run", "--plan", "plan.md", "--gates", "open", env={"MUSTER_RUN_HOST_PARALLEL": "1"})
+
+    assert ran.code == 0
+    assert ran.out.count("waits: all 1 seats of this machine are taken") == 1
+    assert [event["text"] for event in site.of("agent.noticed")] == ["waits: all 1 seats of this machine are taken"]

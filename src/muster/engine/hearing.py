@@ -35,6 +35,8 @@ def heard(task: str, attempt: int, news: News, session: str) -> ev.Event | None:
             return ev.PermissionAsked(task=task, attempt=attempt, tool=news.tool, decision=decision, policy=policy)
         case "text":
             return ev.AgentSaid(task=task, attempt=attempt, text=news.text[:_LONGEST_TEXT])
+        case "notice" if not news.ok and news.text:
+            return ev.AgentNoticed(task=task, attempt=attempt, text=news.text[:_LONGEST_TEXT])
         case "tool_ended":
             return ev.ToolCalled(task=task, attempt=attempt, tool=news.tool, ok=news.ok)
         case _:

@@ -67,6 +67,7 @@ FIELDS: dict[str, frozenset[str]] = {
         "config.resolved": "",
         "agent.used": "task attempt input output cost_usd model",
         "agent.said": "task attempt",
+        "agent.noticed": "task attempt",
         "agent.session_opened": "task attempt session",
         "task.told": "task",
         "agent.tool_called": "task attempt tool ok",

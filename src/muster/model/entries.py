@@ -18,7 +18,9 @@ MAX_ENTRY_BYTES = 64 * 1024
 GENESIS = "0" * 64
 
 # Entries that nothing acts upon may be lost with the last second of a crashed machine.
-CHATTER = frozenset({"agent.used", "agent.said", "agent.tool_called", "agent.session_opened", "task.queued"})
+CHATTER = frozenset(
+    {"agent.used", "agent.said", "agent.noticed", "agent.tool_called", "agent.session_opened", "task.queued"}
+)
 
 _BY_TYPE: dict[str, type[Any]] = {cls.type: cls for cls in get_args(KnownEvent)}
 _DECODERS = {name: msgspec.json.Decoder(cls) for name, cls in _BY_TYPE.items()}

@@ -14,6 +14,7 @@ from muster.model.gates import Answer, Boundary, Stage
 from muster.model.plan import FileRef
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
+from muster.model.task_events import AgentNoticed as AgentNoticed
 from muster.model.task_events import AgentSaid as AgentSaid
 from muster.model.task_events import AgentUsed as AgentUsed
 from muster.model.task_events import AttemptEnded as AttemptEnded
@@ -294,6 +295,7 @@ KnownEvent = (
     | ConfigResolved
     | AgentUsed
     | AgentSaid
+    | AgentNoticed
     | ToolCalled
     | BudgetExceeded
     | BudgetLimitSet

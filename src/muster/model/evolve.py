@@ -152,6 +152,7 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.CommandRefused()
             | ev.ConfigResolved()
             | ev.AgentSaid()
+            | ev.AgentNoticed()
             | ev.ToolCalled()
             | ev.ExportFailed()
             | ev.PermissionAsked()

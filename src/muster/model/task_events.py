@@ -211,6 +211,15 @@ class AgentSaid(Record, frozen=True):
     text: str
 
 
+class AgentNoticed(Record, frozen=True):
+    """An agent, or whoever starts it, warns people: it waits for a seat, tries its provider again, has no price."""
+
+    type: ClassVar[str] = "agent.noticed"
+    task: str
+    attempt: int
+    text: str
+
+
 class ToolCalled(Record, frozen=True):
     """An agent finished a tool call."""
 

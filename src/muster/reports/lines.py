@@ -20,6 +20,7 @@ class Narrator:
     def __init__(self) -> None:
         self._since: dict[str, datetime] = {}
         self._merged: set[str] = set()
+        self._noticed: set[tuple[str, str]] = set()
         self._agents = defaultdict[str, str](lambda: "its provider")
 
     def line(self, event: ev.Event, at: datetime) -> str:
@@ -69,6 +70,10 @@ class Narrator:
             case ev.GateAnswered():
                 why = f": {event.why}" if event.why else ""
                 return f"  {event.by} said {event.answer.value}{why}"
+            case ev.AgentNoticed():
+                known, count = (event.task, event.text), len(self._noticed)
+                self._noticed.add(known)
+                return f"  ~ {event.task}: {_first_line(event.text)}" if len(self._noticed) > count else ""
             case ev.WorkSalvaged():
                 return f"  s {event.task}: unfinished work saved as {event.ref or event.kept}"
             case ev.ProcessSwept() if event.left:

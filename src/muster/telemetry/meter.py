@@ -67,7 +67,7 @@ class Meter:
         metrics, run = self._metrics, self._runs[run_id]
         match event:
             # First, since most entries are one of these.
-            case ev.AgentUsed() | ev.AgentSaid() | ev.ToolCalled():
+            case ev.AgentUsed() | ev.AgentSaid() | ev.AgentNoticed() | ev.ToolCalled():
                 pass
             case ev.RunStateChanged():
                 self._run_state(run_id, run, at, event)
