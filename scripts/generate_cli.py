@@ -33,7 +33,10 @@ def exit_codes() -> list[tuple[int, str]]:
     found = {
         0: "done",
         1: "the run or one of its tasks failed, or something unexpected happened",
+        3: "a person must decide before this can go on, or a review says BLOCK",
+        5: "a review is inconclusive",
         7: "the run was cancelled",
+        9: "a journal is not as it was written, or runs go worse than a baseline",
         130: "interrupted by Ctrl-C",
     }
     waiting = [MusterError]

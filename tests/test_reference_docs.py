@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from muster.cli.audit import DAMAGED
+from muster.cli.baseline import DRIFTED
+from muster.cli.failures import INTERRUPTED
+from muster.cli.review import EXIT_CODES, INVALID
 from muster.model.plan_rules import FRONT_KEYS, MANIFEST_KEYS
 
 ROOT = Path(__file__).parent.parent
@@ -26,6 +30,13 @@ def test_every_generated_page_is_fresh() -> None:
     )
 
     assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_the_page_of_commands_has_every_exit_code_that_a_command_may_end_with() -> None:
+    table = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8").partition("\n\n| command |")[0]
+    written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
+
+    assert {*EXIT_CODES.values(), INVALID, DAMAGED, DRIFTED, INTERRUPTED} <= written
 
 
 @pytest.mark.parametrize("page", PAGES)

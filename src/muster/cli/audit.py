@@ -36,6 +36,8 @@ def verify(ctx: click.Context, run: str | None, as_json: bool) -> None:
         for row in rows:
             state = "ok" if row["broken_at"] is None else f"broken at entry {row['broken_at']}"
             click.echo(f"{row['run']}  {row['entries']:>6} entries  {state}")
+        if not rows:
+            click.echo("No runs yet.")
     ctx.exit(DAMAGED if broken else 0)
 
 

@@ -71,6 +71,7 @@ def list_(as_json: bool) -> None:
             (one.name, f"{one.saved:%Y-%m-%d %H:%M}", str(one.summary.runs.ended), what)
             for one, what in zip(found, asked, strict=True)
         ),
+        empty="No baselines yet. Save how runs go now: muster baseline save NAME",
     )
 
 
@@ -92,7 +93,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", required=False)
 @source_options
 @click.option("--max-age", default="7d", show_default=True, help="An older baseline is stale.")
 @click.option("--threshold", "given", multiple=True, metavar="METRIC=FACTOR", help="As in p95_cancel=1.5.")
@@ -103,7 +104,7 @@ def show(name: str, as_json: bool) -> None:
 def drift(
     ctx: click.Context,
     /,
-    name: str,
+    name: str | None,
     max_age: str,
     given: tuple[str, ...],
     min_n: int,
@@ -113,8 +114,9 @@ def drift(
 ) -> None:
     """Hold what came after the baseline NAME was saved against it, or what --from and --since say.
 
-    Writes drift_DATE.md and drift_DATE.json. The exit code is 9 when a metric
-    is worse than its threshold allows, or the baseline is older than --max-age.
+    Without NAME, the baselines are listed. Writes drift_DATE.md and
+    drift_DATE.json. The exit code is 9 when a metric is worse than its
+    threshold allows, or the baseline is older than --max-age.
     """
     from datetime import timedelta
 
@@ -127,6 +129,9 @@ def drift(
     from muster.reports.summaries import drift_text
     from muster.telemetry.baselines import load
 
+    if name is None:
+        ctx.invoke(list_, as_json=as_json)
+        return
     thresholds = _thresholds(given)
     try:
         oldest = timedelta(seconds=parse_duration(max_age))

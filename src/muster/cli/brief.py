@@ -71,6 +71,7 @@ def brief(
 
 def words(file: Path | None, messages: tuple[str, ...]) -> tuple[bytes, str]:
     """What a person says, from -m, a file, the standard input or the editor, and how to call it in messages."""
+    from muster.model.errors import NotFoundError
     from muster.pipeline.artefacts import read_source
 
     if messages and file is not None:
@@ -78,6 +79,8 @@ def words(file: Path | None, messages: tuple[str, ...]) -> tuple[bytes, str]:
     if messages:
         return "\n\n".join(messages).encode(errors="surrogateescape"), "-m"
     if file is not None:
+        if str(file) != "-" and not file.exists():
+            raise NotFoundError(f"There is no file {str(file)!r}.", hint="Words of your own go behind -m.")
         return read_source(file)
     if not sys.stdin.isatty():
         raise click.UsageError("Say what is wanted: -m TEXT, a FILE, or '-' for the standard input.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from muster.model.costs import CacheUse, Charge
     from muster.wiring.kit import Kit
 
+_NOTHING = "No agent was asked for anything; commands cost nothing."
 _RUN = click.argument("run", required=False)
 _SINCE = click.option(
     "--since", metavar="WHEN", help="Only attempts since then: 7d, 12h, or a date such as 2026-01-31."
@@ -43,7 +44,7 @@ def cost(run: str | None, by: str, since: str | None, as_json: bool) -> None:
         emit({"by": by, "rows": rows, "total": total})
         return
     if not charges:
-        click.echo("No agent was asked for anything; commands cost nothing.")
+        click.echo(_NOTHING)
         return
     kinds = ("input", "cache_read", "cache_write", "output")
     table(
@@ -77,6 +78,9 @@ def report(run: str | None, since: str | None, as_json: bool) -> None:
     waves, phases = cache_by_wave(charges), cache_by_phase(charges)
     if as_json:
         emit({"waves": waves, "phases": phases})
+        return
+    if not charges:
+        click.echo(_NOTHING)
         return
     _print("WAVE", waves)
     click.echo()

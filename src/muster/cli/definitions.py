@@ -1,4 +1,4 @@
-"""``muster workflows``, ``muster teams``, ``muster agents``: what is defined, by whom, and what is wrong with it."""
+"""``muster workflows``, ``muster teams``, ``muster roles``: what is defined, by whom, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ def _group(kind: str, field: str, about: str) -> click.Group:
             emit({kind: [_row(name, each) for name, each in found.items()], "problems": _of(kind, known)})
             return
         table(("NAME", "FROM", "WHAT FOR"), [tuple(_row(name, each).values()) for name, each in found.items()])
+        if kind == "agents":
+            click.echo("These are roles. The coding agents that take them: muster agent ls")
         for problem in _of(kind, known).values():
             click.echo(problem, err=True)
 
@@ -68,7 +70,10 @@ def _group(kind: str, field: str, about: str) -> click.Group:
 
 workflows = _group("workflows", "workflows", "Look at workflows: the steps that `muster run -m` takes.")
 teams = _group("teams", "teams", "Look at teams: which agent takes which role.")
-agents = _group("agents", "roles", "Look at roles: how an agent is asked to work, and whether it may write.")
+_ROLES = "Look at roles: how an agent is asked to work, and whether it may write. Who takes them: muster agent ls."
+roles = _group("roles", "roles", _ROLES)
+# Their folder is .muster/agents, so that is a name for them too.
+agents = _group("agents", "roles", _ROLES)
 
 
 def _load(field: str) -> tuple[Definitions, dict[str, Any]]:
@@ -88,7 +93,7 @@ def _load(field: str) -> tuple[Definitions, dict[str, Any]]:
 
 def _of(kind: str, known: Definitions) -> dict[str, str]:
     # Skills are there for roles and nothing else.
-    kinds = (kind, "skills") if kind == "agents" else (kind,)
+    kinds = ("agents", "skills") if kind in ("agents", "roles") else (kind,)
     return {file: problem for file, problem in known.problems.items() if any(f"/{one}/" in file for one in kinds)}
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @click.argument("run", default="@last")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the standard output.")
 @click.option("--read", "given", type=click.Path(dir_okay=False, path_type=Path), help="Sum up a report instead.")
-def diagnose(run: str, out: Path | None, given: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The whole report, also at a terminal; a pipe gets it anyway.")
+def diagnose(run: str, out: Path | None, given: Path | None, as_json: bool) -> None:
     """Write a report of RUN, by default the newest, as one JSON object without secrets.
 
     It has the run's manifest, tasks and last 200 events, heartbeats, agents,
@@ -31,12 +32,14 @@ def diagnose(run: str, out: Path | None, given: Path | None) -> None:
     from muster.pipeline.artefacts import read_source, write_text
 
     if given is not None:
-        click.echo(_summary(read_report(read_source(given)[0])))
+        data = read_source(given)[0]
+        found = read_report(data)
+        click.echo(data.decode().rstrip("\n") if as_json else _summary(found))
         return
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(_report(run)), indent=1).decode()
-    if out is None and sys.stdout.isatty():
+    if out is None and sys.stdout.isatty() and not as_json:
         click.echo(f"{_summary(read_report(text.encode()))}\nnext:    muster diagnose {run} --out report.json")
     elif out is None:
         click.echo(text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muster.cli.output import emit, json_option
 from muster.cli.project import read_project
 
 if TYPE_CHECKING:
@@ -17,27 +18,37 @@ if TYPE_CHECKING:
 @click.argument("run", default="@last")
 @click.argument("task", required=False)
 @click.option("--stat", is_flag=True, help="Only the files and how much changed.")
-def diff(run: str, task: str | None, stat: bool) -> None:
+@json_option
+def diff(run: str, task: str | None, stat: bool, as_json: bool) -> None:
     """Show what RUN integrated since its base, or what the newest attempt of TASK changed.
 
     A task alone is one of the newest run.
     """
-    sys.stdout.buffer.write(read_project(_diff, run, task, stat))
+    found, patch = read_project(_diff, run, task, stat)
+    if as_json:
+        emit({**found, "diff": patch.decode(errors="replace")})
+    else:
+        sys.stdout.buffer.write(patch)
 
 
-async def _diff(kit: Kit, wanted: str, task: str | None, stat: bool) -> bytes:
+async def _diff(kit: Kit, wanted: str, task: str | None, stat: bool) -> tuple[dict[str, str], bytes]:
     from muster.model.errors import NotFoundError
     from muster.operations.runs import load_run_or_task
     from muster.wiring.parts import repository_of
 
     state, task = await load_run_or_task(kit, wanted, task)
     repository = await repository_of(kit)
+
+    async def between(base: str, commit: str) -> tuple[dict[str, str], bytes]:
+        told = {"run": state.run, "task": task or "", "base": base, "commit": commit}
+        return told, await repository.diff(base, commit, stat=stat)
+
     if task is None:
-        return await repository.diff(state.accepted.base, state.integration, stat=stat)
+        return await between(state.accepted.base, state.integration)
     entry = state.tasks.get(task)
     if entry is None:
         raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")
     for attempt in reversed(entry.attempts):
         if attempt.commit:
-            return await repository.diff(attempt.base, attempt.commit, stat=stat)
+            return await between(attempt.base, attempt.commit)
     raise NotFoundError(f"{task} has left no commit.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from difflib import get_close_matches
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 @jsonl_option
 def events(run: str, follow: bool, after: int, types: tuple[str, ...], as_json: bool, as_jsonl: bool) -> None:
     """Print the entries of RUN, by default the newest."""
+    from muster.model.entries import event_types
+
+    for name in types:
+        if name not in (known := event_types()):
+            near = get_close_matches(name, known, n=1, cutoff=0)
+            raise click.BadParameter(f"there is no type {name!r}. Did you mean {near[0]!r}?", param_hint="'--type'")
     read_project(_events, run, follow, after, frozenset(types), as_json or as_jsonl)
 
 

@@ -27,7 +27,7 @@ def init(as_json: bool) -> None:
     """Write muster.toml here and keep Muster's own folders out of git."""
     import anyio
 
-    made = anyio.run(_prepare)
+    made, begun = anyio.run(_prepare)
     if as_json:
         emit({"project": str(Path.cwd()), "created": made})
         return
@@ -35,10 +35,13 @@ def init(as_json: bool) -> None:
         click.echo(f"created {name}")
     if not made:
         click.echo("This is a project already; nothing was changed.")
+    if not begun:
+        click.echo("first: git add -A && git commit -m 'First commit'; tasks start from a commit")
     click.echo("next: muster plan new, look at the plan.md it makes, then muster run --plan plan.md")
 
 
-async def _prepare() -> list[str]:
+async def _prepare() -> tuple[list[str], bool]:
+    from muster.model.errors import InputError
     from muster.workspaces.repository import Repository
 
     await Repository.discover(Path.cwd())
@@ -46,7 +49,11 @@ async def _prepare() -> list[str]:
     made = _write_settings()
     repository = await Repository.discover(Path.cwd())
     await repository.make_state_folders()
-    return made
+    try:
+        await repository.snapshot()
+    except InputError:
+        return made, False
+    return made, True
 
 
 def _write_settings() -> list[str]:

@@ -60,7 +60,11 @@ async def _log(
             emit({"run": state.run, "logs": rows})
             return
         columns = ("task", "attempt", "stdout_bytes", "stderr_bytes")
-        table(("TASK", "ATTEMPT", "STDOUT B", "STDERR B"), [[str(row[key]) for key in columns] for row in rows])
+        table(
+            ("TASK", "ATTEMPT", "STDOUT B", "STDERR B"),
+            [[str(row[key]) for key in columns] for row in rows],
+            empty="No task has started yet.",
+        )
         return
     if task not in state.tasks:
         raise NotFoundError(f"Run {state.run} has no task {task!r}.", hint=f"Tasks: {', '.join(state.tasks)}")

@@ -155,6 +155,7 @@ def _print(
             )
             for name, one in shown
         ],
+        empty="Nothing was measured yet.",
     )
     if len(shown) < len(rows):
         click.echo(f"{len(rows) - len(shown)} others are 0: muster metrics 'crew.*'")

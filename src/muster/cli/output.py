@@ -13,6 +13,9 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCHEMA = 1
+# What several commands say of the same option.
+GATES_HELP = "open: ask nothing; closed: ask at every boundary; adaptive, the default: where it matters."
+PROFILE_HELP = "Which models work: economy, balanced, premium or your own; see muster profile."
 # How a line's mark looks that says how something went.
 _MARKS = {"+": "green", "x": "red", "!": "red", "?": "yellow", "~": "yellow"}
 
@@ -51,8 +54,12 @@ def silence() -> None:
     os.close(devnull)
 
 
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    """Print aligned columns for people; on a pipe nothing is cut."""
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, empty: str = "") -> None:
+    """Print aligned columns for people, or what is said when there are no rows; on a pipe nothing is cut."""
+    rows = list(rows)
+    if empty and not rows:
+        click.echo(empty)
+        return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,7 @@ def lint(ctx: click.Context, path: Path | None, slug: str | None, strict: bool, 
     found, issues = check_plan(data, source=source)
     if found is not None:
         issues += look_at(found, strict=strict, brief_sha256=_brief_sha256(project, found.slug))
+        issues += tuple(_strangers(found))
     errors = [issue for issue in issues if issue.severity is Severity.ERROR]
     valid = found is not None and not errors
     if as_json:
@@ -187,6 +189,25 @@ def _brief_sha256(project: Path | None, slug: str) -> str:
 
     data = read_artefact(project, slug, BRIEF) if project is not None else None
     return sha256(data).hexdigest() if data is not None else ""
+
+
+def _strangers(found: Plan) -> Iterator[Issue]:
+    """Agents that nobody knows here; a warning, as they may be known where the plan will run."""
+    named = {task.id: task.agent.partition(":")[0] for task in found.tasks if task.agent and not task.is_command}
+    if not named:
+        return
+    from muster.cli.project import find_any_project, read_settings
+    from muster.config.definitions import load_definitions
+    from muster.model.issues import Issue, Severity, did_you_mean
+    from muster.wiring.parts import agents
+
+    _, resolved = read_settings()
+    known = {*agents(resolved.settings.agents), *load_definitions(find_any_project(), trusted=False).roles}
+    for task in found.tasks:
+        if (name := named.get(task.id, "")) and name not in known:
+            hint = did_you_mean(name, known) or "muster agent ls, muster roles"
+            message = f"there is no agent or role {name!r} here"
+            yield Issue("UNKNOWN_AGENT", message, Severity.WARNING, task.line, f"{task.id}.agent", hint=hint)
 
 
 def _as_json(issue: Issue) -> dict[str, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Resume an interrupted run without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="For a new run: who decides.")
-@click.option("--profile", metavar="NAME", help="For a new run: which model does which phase.")
+@click.option("--profile", metavar="NAME", help="For a new run: which models work.")
 @click.option("--budget", metavar="AMOUNT", help='What the run may use altogether: "5 usd", "200k tokens" or both.')
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
 @json_option

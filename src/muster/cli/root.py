@@ -55,7 +55,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Definitions": {
         "agent": ("muster.cli.agent:agent", "List and try coding agents: found, version, login, abilities."),
-        "agents": ("muster.cli.definitions:agents", "List, show and check roles: how an agent is asked to work."),
+        "roles": ("muster.cli.definitions:roles", "List, show and check roles: how an agent is asked to work."),
         "teams": ("muster.cli.definitions:teams", "List, show and check teams."),
         "workflows": ("muster.cli.definitions:workflows", "List, show and check workflows."),
         "profile": ("muster.cli.profile:profile", "List, show, check and make model profiles."),
@@ -73,6 +73,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "version": ("muster.cli.version:version", "Show versions."),
     },
 }
+# Other names of commands, which the overview leaves out.
+ALIASES = {"agents": ("muster.cli.definitions:agents", "The same as roles.")}
 COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
 
 _COMPLETE = "_MUSTER_COMPLETE"
@@ -87,9 +89,9 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module; None for an unknown name."""
-        if cmd_name not in COMMANDS:
+        if not (found := COMMANDS.get(cmd_name) or ALIASES.get(cmd_name)):
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        module, _, attribute = found[0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
@@ -99,6 +101,8 @@ class LazyGroup(click.Group):
         for title, commands in SECTIONS.items():
             with formatter.section(title):
                 formatter.write_dl([(f"{name:<{width}}", line) for name, (_, line) in commands.items()])
+        formatter.write_paragraph()
+        formatter.write_text("RUN is a run's id, its beginning, its last four letters or more, or @last.")
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

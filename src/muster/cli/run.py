@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.brief import words
-from muster.cli.output import json_option, jsonl_option
+from muster.cli.output import GATES_HELP, PROFILE_HELP, json_option, jsonl_option
 
 # As in `muster.model.profiles`, which is not imported for --help alone.
 PHASES = ("brief", "research", "plan", "execute", "review", "continue")
@@ -26,17 +26,21 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("brief", required=False, type=click.Path(path_type=Path))
+@click.argument("brief", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
 @click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more.")
-@click.option("-w", "--workflow", metavar="NAME", help="The steps to take for BRIEF or TEXT (default: default).")
+@click.option("-w", "--workflow", metavar="NAME", help="The steps to take for your words (default: default).")
 @click.option("--team", metavar="NAME", help="Who takes which role (default: what the workflow says).")
-@click.option("--until", type=click.Choice(PHASES), metavar="PHASE", help="Stop after this phase.")
-@click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="The plan to run; '-' reads it from stdin.")
+@click.option(
+    "--until", type=click.Choice(PHASES), metavar="PHASE", help="Stop after research, plan, execute or review."
+)
+@click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="A plan; '-' is the standard input.")
 @click.option("--project", "slug", metavar="SLUG", help="Run .muster/projects/SLUG/plan.md.")
-@click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="Who decides at boundaries.")
-@click.option("--profile", metavar="NAME", help="Which model does which phase.")
-@click.option("--schedule", type=click.Choice(["waves", "eager"]), help="When a task may start.")
-@click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="Attempts at the same time.")
+@click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help=GATES_HELP)
+@click.option("--profile", metavar="NAME", help=PROFILE_HELP)
+@click.option(
+    "--schedule", type=click.Choice(["waves", "eager"]), help="Start tasks wave by wave, or each once it can."
+)
+@click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="So many attempts at the same time.")
 @click.option("--budget", metavar="AMOUNT", help='What the run may use: "5 usd", "200k tokens" or both.')
 @click.option("--session", default="", metavar="KEY", help="What this run belongs to (default: only to itself).")
 @click.option("--reuse", is_flag=True, help="Take the answers in research/ that are for the same brief.")
@@ -68,9 +72,11 @@ def run(
     as_json: bool,
     as_jsonl: bool,
 ) -> None:
-    """Run a plan, or a workflow on BRIEF or TEXT: tasks in waves, each in its own worktree, audited and merged.
+    """Run a plan, or a workflow on your words: tasks in waves, each in its own worktree, audited and merged.
 
-    BRIEF is a file with a brief or with plain words; '-' is the standard input.
+    FILE is a plan, which is run as it is, or a brief or plain words, which
+    agents work on, as on TEXT; '-' is the standard input. Without any, the
+    project's plan is run.
 
     Your branch, index and working tree stay as they are until the merge at the
     end, which asks unless --gates is open. Exit codes: 0 done, 1 failed, 3
@@ -90,9 +96,11 @@ def run(
         "--budget": ("budget.run", budget),
     }
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
+    if brief is not None and plan_path is None and _is_plan(brief):
+        brief, plan_path = None, brief
     asks = bool(messages or brief or workflow or until)
     if asks and plan_path is not None:
-        raise click.UsageError("A plan is run as it is: give either --plan, or BRIEF, -m, --workflow and --until.")
+        raise click.UsageError("A plan is run as it is: give either a plan, or a brief, -m, --workflow and --until.")
     wanted = Wanted(plan=plan_path, slug=slug, workflow=workflow or "", team=team or "", until=until or "", reuse=reuse)
     if session:
         wanted = wanted.but(session=session_key(session))
@@ -102,6 +110,14 @@ def run(
     elif asks:
         wanted = wanted.but(from_brief=True)
     ctx.exit(anyio.run(perform, wanted, flags, dry_run, not no_input, output))
+
+
+def _is_plan(path: Path) -> bool:
+    """Whether a file holds a plan; nobody who names one wants agents to read it as words."""
+    from muster.model.plan_document import looks_like_plan  # brings YAML along
+    from muster.pipeline.artefacts import read_source
+
+    return path.is_file() and looks_like_plan(read_source(path)[0])
 
 
 async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool, output: Output) -> int:

@@ -102,9 +102,15 @@ async def _done_before(kit: Kit, run: str) -> int:
 
 @click.command()
 @click.argument("run", default="@last")
+@click.option("-f", "--follow", is_flag=True, help="Print what happens as muster run does, until the run ends.")
 @json_option
-def show(run: str, as_json: bool) -> None:
+def show(run: str, follow: bool, as_json: bool) -> None:
     """Show RUN, by default the newest: waves, tasks, attempts, gates."""
+    if follow:
+        if as_json:
+            raise click.UsageError("--follow is for people; for programs there is muster events --follow --jsonl.")
+        read_project(_follow, run)
+        return
     view, text = read_project(_show, run)
     if as_json:
         emit(view)
@@ -123,15 +129,38 @@ async def _show(kit: Kit, wanted: str) -> tuple[dict[str, Any], str]:
     return run_view(state, live), run_text(state, live) + (f"\n\nnext    {step}" if step else "")
 
 
+async def _follow(kit: Kit, wanted: str) -> None:
+    from muster.cli.watching import LinePrinter
+    from muster.model.entries import Entry
+    from muster.model.events import RunStateChanged
+    from muster.model.state import ENDED
+    from muster.operations.runs import find_run
+
+    printer = LinePrinter()
+
+    async def on_entry(entry: Entry) -> bool:
+        event = entry.event
+        printer.on_entry(entry, event)
+        return not (isinstance(event, RunStateChanged) and event.state in ENDED)
+
+    await kit.store.follow(0, on_entry, run=await find_run(kit.store, wanted))
+
+
 @click.command()
 @click.argument("run", default="@last")
-def report(run: str) -> None:
-    """Print the report of RUN, by default the newest."""
-    click.echo(read_project(_report, run), nl=False)
+@json_option
+def report(run: str, as_json: bool) -> None:
+    """Print the report of RUN, by default the newest, as Markdown."""
+    found, text = read_project(_report, run)
+    if as_json:
+        emit({"run": found, "markdown": text})
+    else:
+        click.echo(text, nl=False)
 
 
-async def _report(kit: Kit, wanted: str) -> str:
+async def _report(kit: Kit, wanted: str) -> tuple[str, str]:
     from muster.operations.runs import load_run
     from muster.reports.markdown import report as markdown
 
-    return markdown(await load_run(kit, wanted))
+    state = await load_run(kit, wanted)
+    return state.run, markdown(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,15 +11,16 @@ from muster.cli.output import emit, json_option, table
 
 
 @click.command()
+@click.option("-y", "--yes", is_flag=True, help="Do not ask at a terminal.")
 @click.option("--revoke", is_flag=True, help="Forget that this project was trusted.")
 @click.option("--list", "list_", is_flag=True, help="List all trusted projects.")
 @json_option
-def trust(revoke: bool, list_: bool, as_json: bool) -> None:
+def trust(yes: bool, revoke: bool, list_: bool, as_json: bool) -> None:
     """Allow what this repository defines to run.
 
     Commands of agents, hooks, more environment variables and definitions
     below .muster are taken from a project only after this, and only as long
-    as they stay what they are now.
+    as they stay what they are now. All of it is shown; a terminal is asked.
     """
     from muster.config import trust as book
     from muster.config.load import find_project
@@ -30,7 +32,8 @@ def trust(revoke: bool, list_: bool, as_json: bool) -> None:
         if as_json:
             emit({"trusted": list(known)})
             return
-        table(("REPOSITORY", "PROJECT", "SINCE"), [(k.repository, k.prefix, k.at.isoformat()) for k in known])
+        rows = [(k.repository, k.prefix, k.at.isoformat()) for k in known]
+        table(("REPOSITORY", "PROJECT", "SINCE"), rows, empty="No project is trusted.")
         return
     project = find_project(Path.cwd())
     if revoke:
@@ -44,14 +47,21 @@ def trust(revoke: bool, list_: bool, as_json: bool) -> None:
 
     before = book.trust_state(project)
     found = book.contents(project)
-    book.trust(project, SystemClock().now())
+    if not as_json:
+        for name, content in found.items():
+            click.echo(f"  {name}" if name.startswith(".muster/") else f"  {name} = {content}")
+    asks = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
+    if asks and found and before is not book.TrustState.TRUSTED:
+        click.confirm(f"Trust {project} with {_count(len(found))}?", abort=True)
+    # What was shown, and nothing that has changed while the question stood.
+    book.trust(project, SystemClock().now(), found)
     if as_json:
         emit({"project": str(project), "trusted": True, "before": before.value, "contents": found})
-        return
-    for name, content in found.items():
-        click.echo(f"  {name}" if name.startswith(".muster/") else f"  {name} = {content}")
-    click.echo(f"{project} is trusted with {_count(len(found))}.")
+    else:
+        click.echo(f"{project} is trusted with {_count(len(found))}.")
 
 
 def _count(number: int) -> str:
-    return "nothing yet: it asks for nothing that needs trust" if not number else f"the {number} of these"
+    if not number:
+        return "nothing: it asks for nothing that needs trust"
+    return f"the {number} of these" if number > 1 else "this"

@@ -62,10 +62,11 @@ def trust_state(project: Path) -> TrustState:
     return TrustState.UNKNOWN
 
 
-def trust(project: Path, now: datetime) -> Trusted:
-    """Record that the project may bring what it holds now."""
+def trust(project: Path, now: datetime, found: dict[str, str] | None = None) -> Trusted:
+    """Record that the project may bring what was found in it, or what it holds now."""
     repository, inode, prefix = _identity(project)
-    new = Trusted(repository=repository, inode=inode, prefix=prefix, digest=_digest(contents(project)), at=now)
+    digest = _digest(contents(project) if found is None else found)
+    new = Trusted(repository=repository, inode=inode, prefix=prefix, digest=digest, at=now)
     _change(lambda projects: (*_without(projects, new.repository, new.prefix), new))
     return new
 

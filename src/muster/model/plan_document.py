@@ -33,6 +33,7 @@ MAX_YAML_BLOCKS = 5_000
 MAX_TASK_BYTES = 48 * 1024
 
 _ID_LINE = re.compile(r"^[ \t]*[\"']?id[\"']?[ \t]*:", re.MULTILINE)
+_WORK_LINE = re.compile(r"^[ \t]*[\"']?(?:run|agent)[\"']?[ \t]*:", re.MULTILINE)
 
 
 def parse_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> Plan:
@@ -49,6 +50,17 @@ def parse_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> Plan:
     if plan is None:
         raise PlanError(source, issues)
     return plan
+
+
+def looks_like_plan(data: bytes) -> bool:
+    r"""Whether somebody wrote this as a plan: it has a section with a block that says what a task is and does.
+
+    >>> looks_like_plan(b"## Hello\n```yaml\nid: T1\nrun: echo\n```\n"), looks_like_plan(b"# Hello\nBe friendly.\n")
+    (True, False)
+    """
+    document = open_document(data, "plan", MAX_PLAN_BYTES, Issues())
+    fences = (fence for section in document.sections for fence in section.fences) if document else ()
+    return any(f.language in ("yaml", "yml") and _ID_LINE.search(f.text) and _WORK_LINE.search(f.text) for f in fences)
 
 
 def check_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> tuple[Plan | None, tuple[Issue, ...]]:

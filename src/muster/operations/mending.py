@@ -47,6 +47,15 @@ async def _is_sound(store: Store, run: str, seq: int) -> bool:
         return False
 
 
+async def _other_to_undo(kit: Kit) -> str:
+    """The newest run whose merge stands, as a command."""
+    for head in reversed(await kit.store.runs()):
+        counts = await kit.store.counts(head.run)
+        if counts.get("main.merged") and not counts.get("main.undone"):
+            return f"The newest merged run: muster undo {head.run}"
+    return ""
+
+
 async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
     """Put the branch back where it was before the run's merge, and write that down.
 
@@ -56,9 +65,9 @@ async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
     """
     merged = state.main_started
     if merged is None or not state.main_commit:
-        raise InputError(f"Run {state.run} has merged nothing that could be undone.")
+        raise InputError(f"Run {state.run} has merged nothing that could be undone.", hint=await _other_to_undo(kit))
     if state.undone:
-        raise InputError(f"Run {state.run} was undone already.")
+        raise InputError(f"Run {state.run} was undone already.", hint=await _other_to_undo(kit))
     repository = await repository_of(kit)
     main = await repository.undo(state.run, merged.target, merged.commit, merged.before)
     if main.reason:

@@ -39,8 +39,9 @@ async def find_run(store: Store, wanted: str) -> str:
     found = [run for run in runs if run.startswith(wanted) or (len(wanted) >= 4 and run.endswith(wanted))]
     if len(found) == 1:
         return found[0]
-    problem = "is the beginning of several runs" if found else "names no run"
-    raise InputError(f"{wanted!r} {problem}.", hint="muster ls lists them; @last is the newest.")
+    if found:
+        raise InputError(f"{wanted!r} may mean several runs.", hint=f"The newest are {', '.join(found[:-3:-1])}.")
+    raise InputError(f"{wanted!r} names no run.", hint="muster ls lists them; @last is the newest.")
 
 
 async def session_of(store: Store, run: str) -> str:
@@ -76,7 +77,8 @@ async def load_run_or_task(kit: Kit, wanted: str, task: str | None) -> tuple[Run
             raise
         newest = await load_run(kit, "@last")
         if wanted not in newest.tasks:
-            raise
+            hint = f"Its tasks: {', '.join(list(newest.tasks)[:12])}"
+            raise InputError(f"{wanted!r} names no run, and no task of the newest one.", hint=hint) from None
         return newest, wanted
 
 

@@ -165,6 +165,8 @@ def load_plan(project: Path | None, *, path: Path | None, slug: str | None) -> t
     if path is not None:
         return read_source(path)
     if project is None:
+        if slug is None and Path(PLAN).is_file():
+            return read_source(Path(PLAN))
         raise NotFoundError("There is no project here.", hint="name the plan's file")
     place = find_plan(project, slug)
     if place == project / PLAN:

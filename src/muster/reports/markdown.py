@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muster.model.attempts import Receipt
-from muster.model.state import RunState, TaskState
-from muster.reports.views import duration_ms, status_of, word_for
+from muster.model.state import RunState, TaskState, TaskStatus
+from muster.reports.views import crew_words, duration_ms, status_of, word_for
 
 
 def report(state: RunState) -> str:
@@ -15,16 +15,16 @@ def report(state: RunState) -> str:
     lines = [
         f"# {accepted.title or accepted.slug}",
         "",
-        f"Run `{state.run}` is **{status_of(state, live=False)}**"
-        + (f": {state.reason}." if state.reason else ".")
+        f"Run `{state.run}`: **{status_of(state, live=False)}**"
+        + (f", {state.reason}." if state.reason else ".")
         + _length(duration_ms(state.started_at, state.ended_at or state.last_at)),
         "",
         f"- plan: `{accepted.source or accepted.slug}` (sha256 `{accepted.plan_sha256[:12]}`)",
         f"- base: `{accepted.base[:12]}` on `{accepted.target.removeprefix('refs/heads/') or 'a detached HEAD'}`",
         f"- result: `refs/muster/{state.run}/integration` at `{state.integration[:12]}`"
         + (f", merged as `{state.main_commit[:12]}`" if state.main_commit else ", not merged"),
-        f"- gates: {accepted.policy.autonomy.value}; profile: {accepted.policy.profile} "
-        f"({accepted.policy.profile_source})" + _resumed(state.epoch),
+        f"- gates: {accepted.policy.autonomy.value}" + _resumed(state.epoch),
+        *([f"- agents: {crew}"] if (crew := crew_words(state)) else []),
         "",
     ]
     for number, wave in enumerate(state.waves, start=1):
@@ -39,7 +39,8 @@ def report(state: RunState) -> str:
 def _task_row(entry: TaskState) -> str:
     attempt = entry.attempts[-1] if entry.attempts else None
     work = f"`{attempt.commit[:9]}`" if attempt is not None and attempt.changed else "—"
-    proof = _proof(attempt.receipts if attempt is not None else ())
+    proven = attempt is not None and entry.status is TaskStatus.DONE
+    proof = (_proof(attempt.receipts) or "paths") if attempt is not None and proven else "—"
     title = f" {_cell(entry.task.title)}" if entry.task.title and entry.task.title != entry.task.id else ""
     return f"| **{entry.task.id}**{title} | {word_for(entry)} | {len(entry.attempts)} | {work} | {proof} |"
 
@@ -47,7 +48,7 @@ def _task_row(entry: TaskState) -> str:
 def _proof(receipts: Iterable[Receipt]) -> str:
     seen = {receipt.command: receipt for receipt in receipts}
     shown = [f"`{_cell(command)}` exit {receipt.exit_code}" for command, receipt in seen.items()]
-    return "; ".join(shown) or "paths only"
+    return "; ".join(shown)
 
 
 def _troubles(state: RunState) -> list[str]:
@@ -64,10 +65,11 @@ def _troubles(state: RunState) -> list[str]:
 
 def _gates(state: RunState) -> list[str]:
     lines: list[str] = []
+    open_ = "not answered" if state.ended else "waiting"
     for gate in state.gates.values():
         question = gate.asked.question if gate.asked is not None else gate.boundary.value
         said = gate.answered
-        answer = f"{said.answer.value} by {said.by}" + (f" ({said.why})" if said.why else "") if said else "waiting"
+        answer = f"{said.answer.value} by {said.by}" + (f" ({said.why})" if said.why else "") if said else open_
         lines.append(f"- {question} — {answer}")
     return ["## Decisions", "", *lines, ""] if lines else []
 

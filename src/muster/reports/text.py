@@ -73,6 +73,8 @@ def next_step(state: RunState) -> str:
         return f"muster continue {state.run}"
     if state.main_commit and not state.undone:
         return f"git log --graph --oneline -15, or muster undo {state.run}"
+    if not state.accepted.target and state.changed:
+        return f"git switch -c NAME refs/muster/{state.run}/integration"
     return ""
 
 
