@@ -40,7 +40,7 @@ async def find_run(store: Store, wanted: str) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"{wanted!r} may mean several runs.", hint=f"The newest are {', '.join(found[:-3:-1])}.")
+        raise InputError(f"{wanted!r} may mean several runs.", hint=f"muster ls lists them; the newest is {found[-1]}.")
     raise InputError(f"{wanted!r} names no run.", hint="muster ls lists them; @last is the newest.")
 
 
