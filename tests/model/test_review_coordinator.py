@@ -66,6 +66,19 @@ def test_a_finding_that_does_not_hold_takes_nothing_along_that_does() -> None:
     assert [drop.drop_pass for drop in dropped] == [2]
 
 
+def test_words_that_every_text_has_make_no_two_findings_one() -> None:
+    stub = replace(
+        SHELL, rule="PLACEHOLDER_IN_CODE", title="It is a stub", detail="Write it, or take it out of the file."
+    )
+    bare = replace(
+        AGENT, line=5, title="It is a bare except", detail="Name it, or let it go out of the way.", evidence=""
+    )
+
+    kept, _ = settle(stub, bare)
+
+    assert len(kept) == 2
+
+
 def test_other_words_at_the_next_line_are_another_finding() -> None:
     other = replace(AGENT, line=5, title="Unused value", detail="Remove it.", evidence="")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option
+from muster.cli.output import emit, json_option, style
 
 if TYPE_CHECKING:
     from muster.model.findings import Review
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"ALLOW": 0, "WARN": 0, "BLOCK": 3, "REFUSED": 4, "INCONCLUSIVE": 5}
 INVALID = 6
+_WORDS = re.compile("^(?:ALLOW|WARN|BLOCK|REFUSED|INCONCLUSIVE|BLOCKER|MAJOR|MINOR|SUGGESTION)(?=[: ])", re.MULTILINE)
+_COLOURS = {"ALLOW": "green", "SUGGESTION": "cyan", "MINOR": "cyan", "BLOCK": "red", "BLOCKER": "red", "MAJOR": "red"}
 FORMATS = ("md", "json", "sarif", "gitlab", "junit", "rdjson", "github", "table")
 
 
@@ -136,18 +139,21 @@ async def _review(
             done = await review_range(replace(request, profile=profile), redact, reviewers)
     else:
         done = await review_range(request, redact)
+    more = "all of it: muster review --format md"
     if project is not None:
-        place = keep_review(project, done)
+        more = f"review: {keep_review(project, done)}"
         note_review(project, finished_of(done, int((clock.monotonic() - started) * 1000)), clock.now())
-        click.echo(WRITERS[form or "table"](done), nl=False)
-        if form is None:
-            click.echo(f"review: {place}")
-    else:
-        short = form is None and sys.stdout.isatty()
-        click.echo(WRITERS["table" if short else form or "md"](done), nl=False)
-        if short:
-            click.echo("all of it: muster review --format md")
+    short = form is None and (project is not None or sys.stdout.isatty())
+    text = WRITERS["table" if short else form or "md"](done)
+    click.echo(_coloured(text) if short or form == "table" else text, nl=False)
+    if short:
+        click.echo(more)
     return _exit_code(done, fail_on)
+
+
+def _coloured(text: str) -> str:
+    """A table whose verdict and severities stand out, on a terminal that wants it."""
+    return _WORDS.sub(lambda found: style(found[0], fg=_COLOURS.get(found[0], "yellow"), bold=True), text)
 
 
 def _exit_code(done: Review, fail_on: str | None) -> int:
@@ -178,7 +184,8 @@ def _forecast(
         for row in seen.covered
     ]
     table(("FILE", "TREATMENT", "WHY", "LINES"), rows)
-    click.echo(f"{len(rows)} files, about {-(-diff_bytes // 4):,} tokens; nothing was written")
+    files = f"{len(rows)} file{'s' * (len(rows) != 1)}"
+    click.echo(f"{files}, about {-(-diff_bytes // 4):,} tokens; nothing was written")
     for line in (*warnings, *([f"refused: {seen.refused}"] if seen.refused else []), *seen.suggestions):
         click.echo(line)
 

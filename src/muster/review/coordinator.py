@@ -28,6 +28,13 @@ EVIDENCE_LINES = 3
 BASELINE_REF = "NFR-baseline"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+# Words that every text has and that make none like another.
+_COMMON = frozenset(
+    _WORD.findall(
+        "a an and are as at be but by can do does for from has have if in is it its may must no not of on only or so "
+        "that the their them then there this to was what when where which who whoever with"
+    )
+)
 _TEXTS = ("title", "detail", "impact", "evidence", "symbol", "anchor", "brief_ref")
 _RANK = {severity: rank for rank, severity in enumerate(Severity)}
 _MASK = MASK.decode()
@@ -194,7 +201,7 @@ def _near(findings: Iterable[Finding], dropped: list[Dropped]) -> list[Finding]:
     bits: dict[str, int] = {}
     files: dict[str, list[tuple[int, int, list[Finding]]]] = {}
     for finding in findings:
-        words = {word.lower() for word in _WORD.findall(f"{finding.title} {finding.detail}")}
+        words = {word.lower() for word in _WORD.findall(f"{finding.title} {finding.detail}")} - _COMMON
         # Words as bits of one number, so that comparing two texts is one operation.
         vector = sum(1 << bits.setdefault(word, len(bits)) for word in words)
         groups = files.setdefault(finding.path, [])

@@ -12,10 +12,12 @@ from muster.review.plain import plain
 
 SUMMARY, COVERAGE, FINDINGS = "Executive Summary", "Coverage", "Findings by severity"
 DROPPED, NEEDS_AGENT, DATA = "Dropped", "Needs an agent", "Data"
+NAMELESS = "review"
+FIRST = 3
 SECTIONS = (SUMMARY, COVERAGE, FINDINGS, DROPPED, NEEDS_AGENT, DATA)
 
 _MEANING = {
-    Verdict.ALLOW: "nothing speaks against this change",
+    Verdict.ALLOW: "nothing here holds this change up",
     Verdict.WARN: "look at the findings before this goes on",
     Verdict.BLOCK: "this must not go on as it is",
     Verdict.REFUSED: "the range is too large to be reviewed as one",
@@ -28,10 +30,15 @@ def format_review(review: Review) -> str:
     """The whole document; equal reviews give equal text."""
     parts = [
         front_matter(review).rstrip("\n"),
-        f"# Review of {_line(review.slug)}: {review.verdict.value}",
+        title(review),
         *(f"## {title}\n\n{text}" for title, text in sections(review).items()),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def title(review: Review) -> str:
+    """The heading; a review of no project has no name of its own."""
+    return f"# Review{f' of {_line(review.slug)}' * (review.slug != NAMELESS)}: {review.verdict.value}"
 
 
 def front_matter(review: Review) -> str:
@@ -80,7 +87,7 @@ def headline(review: Review) -> str:
     """The verdict and what it stands on, in one line.
 
     >>> headline(Review(slug="x", verdict=Verdict.ALLOW))
-    'ALLOW: nothing speaks against this change (no findings, 0 files)'
+    'ALLOW: nothing here holds this change up (no findings, 0 files)'
     """
     counts = ", ".join(f"{count} {name}" for name, count in review.counts.items() if count) or "no findings"
     files = f"{len(review.coverage)} file{'s' * (len(review.coverage) != 1)}"
@@ -109,6 +116,10 @@ TRIVIAL_LINES = 3
 def _summary(review: Review) -> Iterator[str]:
     yield f"**{headline(review)}**"
     yield ""
+    for number, finding in enumerate(review.findings[:FIRST], 1):
+        yield f"{number}. **{finding.severity.value}** {place(finding)}: {_line(finding.title)}"
+    if review.findings:
+        yield ""
     extra = " and uncommitted changes" if review.uncommitted else ""
     yield f"- Range: {review.before[:12] or 'the beginning'}..{review.after[:12] or 'nothing committed'}{extra}"
     done = [_line(run.name) for run in review.reviewers if run.status is ReviewerStatus.DONE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
+from textwrap import wrap
 from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -19,6 +20,7 @@ from muster.review.plain import plain
 MAX_SARIF_RESULTS = 5_000
 # What GitHub shows of one step and level: github.com/orgs/community/discussions/26680.
 MAX_ANNOTATIONS = 10
+WIDTH = 80
 
 # What each severity is called in SARIF, GitLab's report, reviewdog's and GitHub's commands.
 _SARIF, _GITLAB, _RDF, _GITHUB = range(4)
@@ -150,19 +152,36 @@ def as_github(review: Review) -> str:
 
 
 def as_table(review: Review) -> str:
-    """A few lines for a terminal."""
-    rows = [(f.severity.value, f.rule, place(f), f.title, f.id) for f in review.findings]
-    widths = [max(len(row[column]) for row in rows) for column in range(3)] if rows else []
-    lines = [headline(review)]
-    lines += [f"  note: {_line_end_safe(note)}" for note in summary_notes(review)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row[:3], widths, strict=True)]
-        lines.append("  ".join((*cells, f"{_line_end_safe(row[3])} ({row[4]})")))
+    """A few lines for a terminal: the verdict, then what is wrong, where, and what to do about it."""
+    lines = [headline(review), *_wrapped("note: ", summary_notes(review), indent=2)]
+    for finding in review.findings:
+        where = f"{place(finding)}  {finding.rule}  {finding.id}" + "  [uncommitted]" * finding.uncommitted
+        lines += ["", *_wrapped(f"{finding.severity.value}  ", [finding.title]), f"  {_line_end_safe(where)}"]
+        lines += _wrapped("", finding.detail.splitlines(), indent=2)
+        lines += _wrapped("otherwise: ", [finding.impact] * bool(finding.impact), indent=2)
+    tail = []
     if review.dropped:
-        lines.append(f"dropped: {len(review.dropped)}, each with its reason in --format md or json")
+        tail.append(f"dropped: {len(review.dropped)}, each with its reason in --format md or json")
     if review.needs_agent:
-        lines.append(f"needs an agent: {len(review.needs_agent)} criteria that no program can check")
-    return "\n".join((*lines, ""))
+        tail.append(f"needs an agent: {len(review.needs_agent)} criteria that no program can check")
+    return "\n".join((*lines, *[""] * bool(tail and review.findings), *tail, ""))
+
+
+def _wrapped(label: str, texts: Iterable[str], indent: int = 0) -> list[str]:
+    """Texts as lines that fit a terminal; nothing is cut."""
+    margin = " " * indent
+    return [
+        line
+        for text in texts
+        for line in wrap(
+            label + _line_end_safe(text),
+            width=WIDTH,
+            initial_indent=margin,
+            subsequent_indent=f"{margin}  " if label else margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    ]
 
 
 FORMATS: dict[str, Callable[[Review], str]] = {

@@ -13,6 +13,7 @@ from muster.model.markdown import Document, NotTextError, Section, decode, read_
 from muster.model.yaml_values import YamlList, YamlMap, YamlProblem, YamlScalar, YamlValue, read_yaml
 from muster.review.coordinator import verdict_of
 from muster.review.document import DATA, SECTIONS, front_matter, sections
+from muster.review.document import title as heading
 
 MAX_BYTES = 16 * 1024 * 1024
 MAX_VALUES = 200_000
@@ -189,7 +190,7 @@ def _mend(document: Document, review: Review) -> str:
     here = {section.title for section in document.sections if section.level == 2}
     parts = [front_matter(review).rstrip("\n")]
     if not any(section.level == 1 for section in document.sections):
-        parts.append(f"# Review of {review.slug}: {review.verdict.value}")
+        parts.append(heading(review))
     for section in document.sections:
         if section.level == 2 and section.title == DATA:
             continue

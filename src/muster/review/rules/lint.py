@@ -17,8 +17,24 @@ from muster.review.rules.kinds import is_aside, words
 from muster.review.rules.spots import Side, Spot
 
 _HANDLING = ("B012", "S110", "S112", "E722", "BLE001")
-# What a bare pattern shows; where it matters from where a value comes, sinks.py looks.
-_SECURITY = words("S103 S113 S202 S304 S305 S324 S502 S503 S504 S507 S508 S509 S612 S702")
+# What a bare pattern shows, and what to do; where it matters from where a value comes, sinks.py looks.
+_TLS = "Ask for TLS 1.2 or later."
+_SECURITY = {
+    "S103": "Give nobody but the owner the right to write.",
+    "S113": "Pass a timeout.",
+    "S202": 'Look at the path of each member first, or pass filter="data".',
+    "S304": "Use a cipher that is not broken, such as AES in GCM.",
+    "S305": "Use a mode that notices changes, such as GCM.",
+    "S324": "Use SHA-256, or say usedforsecurity=False where nothing depends on it.",
+    "S502": _TLS,
+    "S503": _TLS,
+    "S504": _TLS,
+    "S507": "Refuse hosts whose key is not known.",
+    "S508": "Use version 3 of SNMP.",
+    "S509": "Ask for authentication and encryption.",
+    "S612": "Pass verify= to logging.config.listen.",
+    "S702": "Escape by default: default_filters=['h'].",
+}
 _SELECT = ",".join((*_HANDLING, *_SECURITY))
 _ARGS = words(
     "check --isolated --no-cache --ignore-noqa --exit-zero --quiet --target-version=py314 --output-format=json"
@@ -77,7 +93,7 @@ def _spot(side: Side, row: dict[str, object]) -> Spot:
         severity=Severity.MAJOR if hard else Severity.MINOR,
         line=line,
         title=f"{str(row['message']).splitlines()[0].rstrip('.')} ({code})"[:120],
-        detail="Handle the error, or let it pass to whoever can." if handling else str(row["message"]),
+        detail="Handle the error, or let it pass to whoever can." if handling else _SECURITY[code],
         impact="A failure goes unseen." if handling else "",
         evidence=side.line(line),
         # The line after says whose handler it is.
