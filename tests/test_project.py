@@ -101,6 +101,15 @@ def test_no_source_file_is_longer_than_a_reader_can_hold() -> None:
     assert {name: lines for name, lines in lengths.items() if lines > MAX_LINES} == {}
 
 
+def test_no_part_of_an_adapter_of_an_agent_is_longer_than_two_hundred_lines() -> None:
+    lengths = {
+        name: text.count("\n") for name, text in committed_files() if re.match(r"src/muster/agents/.*\.py$", name)
+    }
+
+    # The scripted agent's player is a program of its own and no adapter.
+    assert {name for name, lines in lengths.items() if lines > 200} == {"src/muster/agents/scripted_player.py"}
+
+
 def test_the_import_contracts_hold() -> None:
     check = subprocess.run([BIN / "lint-imports", "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
 

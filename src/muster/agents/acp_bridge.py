@@ -23,8 +23,10 @@ from typing import Any
 
 # It is run by its path, so that nobody's PYTHONPATH matters; afterwards the standard library comes first again.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from muster.agents.acp_guard import AnsweredError, Guard, as_list, as_object
-from muster.agents.acp_wire import FailedError, GoneError, StoppedError, Wire, tell
+from muster.agents.acp_choices import choice_of
+from muster.agents.acp_guard import AnsweredError, Guard, as_object
+from muster.agents.acp_lines import tell
+from muster.agents.acp_wire import FailedError, GoneError, StoppedError, Wire
 
 sys.path.pop(0)
 
@@ -38,9 +40,7 @@ class Turn:
     """One session, one prompt, and the answers to what the agent asks meanwhile."""
 
     def __init__(self, request: dict[str, Any], prompt: str, wire: Wire) -> None:
-        self._request = request
-        self._prompt = prompt
-        self._wire = wire
+        self._request, self._prompt, self._wire = request, prompt, wire
         self._guard = Guard(Path(request["cwd"]), str(request.get("permission") or "read"))
         self._offered: dict[str, Any] = {}
         self._session = ""
@@ -78,8 +78,8 @@ class Turn:
         hello = {"protocolVersion": _PROTOCOL, "clientCapabilities": able, "clientInfo": about}
         agent = self._call("initialize", hello, _HANDSHAKE_S)
         if agent.get("protocolVersion", _PROTOCOL) != _PROTOCOL:
-            spoken = agent["protocolVersion"]
-            raise FailedError("bad_request", f"It speaks version {spoken!r} of ACP, and Muster version {_PROTOCOL}.")
+            message = f"It speaks version {agent['protocolVersion']!r} of ACP, and Muster version {_PROTOCOL}."
+            raise FailedError("bad_request", message)
         self._begin(as_object(agent.get("agentCapabilities")))
         self._set_up()
         self._prompting = True
@@ -130,30 +130,17 @@ class Turn:
 
     def _choose(self, what: str, wanted: Sequence[str]) -> tuple[str, ...] | None:
         """Set the first wanted value that is offered; returns what is offered, None when there is no choice."""
-        options = as_list(self._offered.get("configOptions"))
-        option = next((one for one in options if what in (one.get("category"), one.get("id"))), None)
-        if option is not None:
-            groups = as_list(option.get("options"))
-            values = [one for group in groups for one in (as_list(group.get("options")) or [group])]
-            offered = tuple(str(one.get("value")) for one in values)
-            now, method, name = option.get("currentValue"), "session/set_config_option", "value"
-            more = {"configId": option.get("id")}
-        else:  # as it was before there were options, and still is for many
-            had = as_object(self._offered.get(f"{what}s"))
-            if what not in ("mode", "model") or not had:
-                return None
-            name = f"{what}Id"
-            key = "id" if what == "mode" else name
-            offered = tuple(str(one.get(key)) for one in as_list(had.get(f"available{what.title()}s")))
-            now, method, more = had.get(f"current{what.title()}Id"), f"session/set_{what}", {}
+        choice = choice_of(self._offered, what)
+        if choice is None:
+            return None
         for value in wanted:
-            if value in offered:
-                if value != now:
-                    answer = self._call(method, {"sessionId": self._session, **more, name: value}, _HANDSHAKE_S)
+            if value in choice.offered:
+                if value != choice.now:
+                    params = {"sessionId": self._session, **choice.params, choice.name: value}
                     # What else can be chosen may depend on it.
-                    self._offered = {**self._offered, **answer}
+                    self._offered = {**self._offered, **self._call(choice.method, params, _HANDSHAKE_S)}
                 break
-        return offered
+        return choice.offered
 
     def _call(self, method: str, params: dict[str, Any], limit_s: float | None = None) -> dict[str, Any]:
         self._numbers += 1

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from muster.agents.acp_wire import tell
+from muster.agents.acp_lines import tell
 
 # JSON-RPC 2.0 section 5.1; the last is ACP's own.
 _UNKNOWN_METHOD, _INVALID_PARAMS, _INTERNAL, _NOT_FOUND = -32601, -32602, -32603, -32002

@@ -12,13 +12,13 @@ from typing import Any
 from msgspec.structs import replace
 
 from muster.agents import _dialect as dialect
-from muster.agents._dialect import count, items, mapping, text_of
-from muster.agents.acp_words import exit_code, failure_in, stopped, tokens, usd
-from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
+from muster.agents._dialect import items, mapping, text_of
+from muster.agents.acp_usage import Meter
+from muster.agents.acp_words import exit_code, failure_in, method_of, plan_text, stopped, strings_in
+from muster.model.attempts import Cause, Ending, Failure, Outcome
 from muster.ports import Exit, Launch, News
 
 _LONGEST_TEXT = 32 * 1024
-_VAGUE_MODELS = ("default", "auto")
 _CHUNKS = {"agent_message_chunk": "text", "agent_thought_chunk": "thought"}
 _SILENT = ("user_message_chunk", "available_commands_update", "current_mode_update", "session_info_update")
 
@@ -28,21 +28,14 @@ class AcpParser:
 
     def __init__(self, launch: Launch) -> None:
         self._session = launch.session
-        self._spent = launch.spent
+        self._meter = Meter(launch.spent)
         self._asked: dict[str, str] = {}
         self._replay = ""
         self._greeting: frozenset[str] = frozenset()
         self._calls: dict[str, str] = {}
         self._ended: set[str] = set()
-        self._kind, self._message, self._said = "", "", ""
-        self._last = ""
-        self._texts = 0
-        self._full: list[int] = []
-        self._full_before: int | None = None
-        self._reported: bool | None = None
-        self._usage = Usage()
-        self._cost_usd: float | None = None
-        self._done = False
+        self._kind = self._message = self._said = self._last = ""
+        self._texts, self._done = 0, False
         self._failure: Failure | None = None
         self.unknown = 0
 
@@ -63,23 +56,14 @@ class AcpParser:
     def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
         """Say how it went."""
         failure = self._failure
-        if failure is None and self._done and exit.code == 0 and not self._worked():
+        if failure is None and self._done and exit.code == 0 and not self._meter.shows_work(self._calls, self._texts):
             failure = Failure(cause=Cause.INCOMPLETE, message="It ended its turn, but no model seems to have worked.")
         if failure is not None and failure.cause is Cause.CRASH:
             failure = replace(failure, message=failure.message + dialect.last_words(stderr_tail))
         ending, failure = dialect.judge(exit, stderr_tail, done=self._done, failure=failure)
         if failure is not None and failure.cause is Cause.INCOMPLETE:
             ending = Ending.INCOMPLETE
-        return Outcome(ending=ending, failure=failure, usage=self._used(), session=self._session)
-
-    def _worked(self) -> bool:
-        """Whether the turn shows that a model was asked: many agents call a turn ended when it could not be."""
-        if self._reported is not None:
-            return self._reported and bool(self._calls or self._texts)
-        if self._calls:
-            return True
-        # A context that is as full after the answer as it was before holds no answer.
-        return self._texts > 0 and not (self._full_before is not None and set(self._full) == {self._full_before})
+        return Outcome(ending=ending, failure=failure, usage=self._meter.used(), session=self._session)
 
     def _bridged(self, told: dict[str, Any]) -> Iterator[News]:
         message = text_of(told.get("message"))
@@ -105,7 +89,7 @@ class AcpParser:
 
     def _answered(self, frame: dict[str, Any]) -> Iterator[News]:
         id_, result = repr(frame.get("id")), mapping(frame.get("result"))
-        method = self._asked.get(id_, "") if self._asked else _method_of(result)
+        method = self._asked.get(id_, "") if self._asked else method_of(result)
         if id_ == self._replay:
             self._replay = ""
         if frame.get("error") is not None:
@@ -115,21 +99,11 @@ class AcpParser:
             yield from self._end(result)
         elif method in ("session/new", "session/load", "session/resume"):
             self._session = text_of(result.get("sessionId")) or self._session
-            self._greeting = frozenset(_strings(result.get("_meta")))
-            self._look_for_model(result)
-            yield News(kind="session", text=self._session, data={"model": self._usage.model})
+            self._greeting = frozenset(strings_in(result.get("_meta")))
+            self._meter.look_for_model(result)
+            yield News(kind="session", text=self._session, data={"model": self._meter.used().model})
         elif method == "session/set_config_option":
-            self._look_for_model(result)
-
-    def _look_for_model(self, told: dict[str, Any]) -> None:
-        """Take the model that a session says it is set to; who really answered is told later, if at all."""
-        now = text_of(mapping(told.get("models")).get("currentModelId"))
-        for option in items(told.get("configOptions")):
-            if "model" in (option.get("category"), option.get("id")):
-                now = text_of(option.get("currentValue"))
-                break
-        if now and now not in _VAGUE_MODELS:
-            self._usage = replace(self._usage, model=now)
+            self._meter.look_for_model(result)
 
     def _notified(self, method: object, params: dict[str, Any]) -> Iterator[News]:
         if method == "session/request_permission":
@@ -140,7 +114,7 @@ class AcpParser:
             if not self._replay:
                 yield from self._updated(mapping(params.get("update")))
             elif (update := mapping(params.get("update"))).get("sessionUpdate") == "usage_update":
-                self._spent = replace(self._spent, cost_usd=usd(update.get("cost")) or self._spent.cost_usd)
+                self._meter.replayed(update)
         elif not str(method).startswith(("fs/", "_")):
             self.unknown += 1
 
@@ -155,11 +129,11 @@ class AcpParser:
             case "tool_call" | "tool_call_update":
                 yield from self._tool(update)
             case "plan":
-                yield News(kind="notice", text=_plan(update.get("entries")))
+                yield News(kind="notice", text=plan_text(update.get("entries")))
             case "usage_update":
-                yield from self._counted(update)
+                yield self._meter.counted(update)
             case "config_option_update":
-                self._look_for_model(update)
+                self._meter.look_for_model(update)
             case "notice":
                 yield News(kind="notice", ok=update.get("severity") != "error", text=text_of(update.get("title")))
             case _:
@@ -172,8 +146,8 @@ class AcpParser:
             return
         if (kind, message) != (self._kind, self._message) or len(self._said) + len(text) > _LONGEST_TEXT:
             yield from self._flushed()
-        if not self._texts and self._full:
-            self._full_before = self._full[-1]
+        if not self._texts:
+            self._meter.answer_begins()
         self._kind, self._message = kind, message
         self._said += text
         self._texts += bool(text.strip()) and kind == "text"
@@ -205,19 +179,10 @@ class AcpParser:
             ok = status == "completed" and not code
             yield News(kind="tool_ended", tool=self._calls[id_], ok=ok, text=text_of(said), data=data)
 
-    def _counted(self, update: dict[str, Any]) -> Iterator[News]:
-        self._full += [count(update.get("used"))] if count(update.get("used")) else []
-        cost_usd = usd(update.get("cost"))
-        self._cost_usd = self._cost_usd if cost_usd is None else cost_usd
-        model = text_of(mapping(update.get("_meta")).get("_claude/model"))
-        self._usage = replace(self._usage, model=model or self._usage.model)
-        data = {"context_used": str(count(update.get("used"))), "context_size": str(count(update.get("size")))}
-        yield News(kind="usage", usage=self._used(), data=data)
-
     def _end(self, result: dict[str, Any]) -> Iterator[News]:
         yield from self._flushed()
-        self._take_usage(result)
-        yield News(kind="usage", usage=self._used())
+        self._meter.take(result, acted=bool(self._calls))
+        yield News(kind="usage", usage=self._meter.used())
         stop = result.get("stopReason")
         if stop == "end_turn":
             self._done = True
@@ -229,45 +194,3 @@ class AcpParser:
         yield from self._flushed()
         self._failure = self._failure or failure
         yield News(kind="result", ok=False, text=failure.message)
-
-    def _take_usage(self, result: dict[str, Any]) -> None:
-        """The tokens of the turn: a draft of the protocol has them in `usage`, Gemini in `_meta`."""
-        quota = mapping(mapping(result.get("_meta")).get("quota"))
-        used = mapping(result.get("usage")) or mapping(quota.get("token_count"))
-        if used:
-            self._usage = replace(tokens(used), model=self._usage.model)
-            self._reported = any(
-                (self._usage.input, self._usage.cache_read, self._usage.cache_write, self._usage.output)
-            )
-        elif "usage" in result and not self._calls:
-            self._reported = False  # it would tell, and there is nothing to tell
-        models = items(quota.get("model_usage"))
-        if models:
-            model = text_of(max(models, key=lambda one: tokens(mapping(one.get("token_count"))).input).get("model"))
-            self._usage = replace(self._usage, model=model or self._usage.model)
-
-    def _used(self) -> Usage:
-        if self._cost_usd is None:
-            return self._usage
-        # The protocol's cost is that of the whole session, unless the agent began to count anew.
-        before = self._spent.cost_usd or 0.0
-        cost_usd = round(self._cost_usd - before, 9) if self._cost_usd >= before else self._cost_usd
-        return replace(self._usage, cost_usd=cost_usd, cost_source="reported")
-
-
-def _method_of(result: dict[str, Any]) -> str:
-    """What a result answers, by its shape; an error without a known question is taken for the turn's."""
-    if "protocolVersion" in result:
-        return "initialize"
-    return "session/new" if "sessionId" in result else "session/prompt" if "stopReason" in result or not result else ""
-
-
-def _strings(value: object) -> Iterator[str]:
-    """The texts one or two levels down in a value."""
-    for one in mapping(value).values():
-        yield from (text for text in (one, *mapping(one).values()) if isinstance(text, str) and text)
-
-
-def _plan(entries: object) -> str:
-    lines = (f"[{text_of(one.get('status'))}] {text_of(one.get('content'))}" for one in items(entries))
-    return text_of("\n".join(("plan:", *lines)))

@@ -1,4 +1,4 @@
-"""The pipe to an ACP agent: its process, the frames that go both ways, and our own lines between them."""
+"""The pipe to an ACP agent: its process and the frames that go both ways."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
+
+from muster.agents.acp_lines import frames_in, tell, write_out
 
 _BLOCK = 256 * 1024
 _LONGEST_LINE = 32 * 1024 * 1024
@@ -169,7 +171,7 @@ class Wire:
             else:
                 line = b"".join(self._parts)
                 write_out(line + b"\n")
-                self._frames.extend(_objects(line))
+                self._frames.extend(frames_in(line))
             self._parts, self._held = [], 0
         self._hold(rest)
 
@@ -179,27 +181,3 @@ class Wire:
             self._parts = []
         elif part:
             self._parts.append(part)
-
-
-def tell(what: str, **more: object) -> None:
-    """Write a line of our own."""
-    write_out(json.dumps({"bridge": what, **more}).encode() + b"\n")
-
-
-def write_out(data: bytes) -> None:
-    """Write to stdout, whole and unbuffered; when nobody reads it any more, go on."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(1, view) :]
-        except OSError:
-            return
-
-
-def _objects(line: bytes) -> tuple[dict[str, Any], ...]:
-    """The frame in a line, if it is one; agents print other things too."""
-    try:
-        frame = json.loads(line.decode("utf-8", "replace"), strict=False)
-    except (ValueError, RecursionError):
-        return ()
-    return (frame,) if isinstance(frame, dict) and ("method" in frame or "id" in frame) else ()

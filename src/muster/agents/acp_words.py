@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from muster.agents import _dialect as dialect
 from muster.agents._codes import cause_in
-from muster.agents._dialect import count, mapping, text_of
+from muster.agents._dialect import count, items, mapping, text_of
 from muster.model.attempts import Cause, Failure, Usage
 
 # StopReason of ACP's schema, but for end_turn.
@@ -103,3 +104,22 @@ def exit_code(call: dict[str, Any]) -> int | None:
     places = (raw, mapping(raw.get("metadata")), mapping(meta.get("terminal_exit")))
     told = (place.get(name) for place in places for name in ("exit_code", "exitCode", "exit"))
     return next((code for code in told if isinstance(code, int) and not isinstance(code, bool)), None)
+
+
+def method_of(result: dict[str, Any]) -> str:
+    """What a result answers, by its shape; an error without a known question is taken for the turn's."""
+    if "protocolVersion" in result:
+        return "initialize"
+    return "session/new" if "sessionId" in result else "session/prompt" if "stopReason" in result or not result else ""
+
+
+def strings_in(value: object) -> Iterator[str]:
+    """The texts one or two levels down in a value."""
+    for one in mapping(value).values():
+        yield from (text for text in (one, *mapping(one).values()) if isinstance(text, str) and text)
+
+
+def plan_text(entries: object) -> str:
+    """An agent's list of what it means to do, in lines."""
+    lines = (f"[{text_of(one.get('status'))}] {text_of(one.get('content'))}" for one in items(entries))
+    return text_of("\n".join(("plan:", *lines)))
