@@ -6,12 +6,14 @@ import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 
 from muster.cli.audit import DAMAGED
 from muster.cli.baseline import DRIFTED
 from muster.cli.failures import INTERRUPTED
 from muster.cli.review import EXIT_CODES, INVALID
+from muster.cli.root import cli
 from muster.model.plan_rules import FRONT_KEYS, MANIFEST_KEYS
 
 ROOT = Path(__file__).parent.parent
@@ -37,6 +39,19 @@ def test_the_page_of_commands_has_every_exit_code_that_a_command_may_end_with() 
     written = {int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)}
 
     assert {*EXIT_CODES.values(), INVALID, DAMAGED, DRIFTED, INTERRUPTED} <= written
+
+
+def cut_off(group: click.Group, context: click.Context) -> list[str]:
+    lines = [line for line in group.get_help(context).splitlines() if line.endswith("...") and "Usage:" not in line]
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            lines += cut_off(command, click.Context(command, context, name, terminal_width=80))
+    return lines
+
+
+def test_no_line_of_a_list_of_commands_is_cut_off_in_80_columns() -> None:
+    assert cut_off(cli, click.Context(cli, terminal_width=80)) == []
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -37,7 +37,7 @@ def test_trust_shows_what_it_allows_and_asks_at_a_terminal(site: Site) -> None:
     def trusted() -> int:
         return len(site.muster("trust", "--list", "--json").json["trusted"])
 
-    assert "is trusted" not in at_a_terminal("n")
+    assert "is not trusted; nothing was changed." in at_a_terminal("n")
     assert trusted() == 0
     assert "is trusted with this." in at_a_terminal("y")
     assert trusted() == 1
@@ -144,6 +144,20 @@ def test_a_second_terminal_follows_a_run_to_its_end(site: Site) -> None:
     assert running.end().code == 0
     assert lines[:2] == ["wave 1: one", "  > one started"]
     assert lines[-1].startswith("run complete in ")
+
+
+def test_a_shell_completes_commands_and_runs(site: Site) -> None:
+    site.plan(adds("one"))
+    runs = [site.muster("run", "--plan", "plan.md", "-q", "--json").json["run"] for _ in range(2)]
+
+    def completed(words: str) -> list[str]:
+        asked = {"_MUSTER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return [line.removeprefix("plain,") for line in site.muster(env=asked).out.split()]
+
+    assert completed("muster sh") == ["show"]
+    assert completed("muster show ") == ["@last", *reversed(runs)]
+    assert completed(f"muster log {runs[0][:-1]}") == [runs[0]]
+    assert completed("muster run --gates ") == ["open", "closed", "adaptive"]
 
 
 def test_a_type_of_event_that_there_is_not_is_refused_with_the_nearest(site: Site) -> None:

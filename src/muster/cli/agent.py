@@ -24,7 +24,7 @@ def agent() -> None:
 @agent.command("ls")
 @json_option
 def ls(as_json: bool) -> None:
-    """List every agent: whether it is found, its version, its login, what it can do."""
+    """List every agent: found or not, version, login, abilities."""
     import anyio
 
     rows = anyio.run(_rows)
@@ -54,9 +54,9 @@ def ls(as_json: bool) -> None:
 @json_option
 @click.pass_context
 def test(ctx: click.Context, name: str, model: str, timeout_s: float, as_json: bool) -> None:
-    """Try whether NAME keeps what Muster expects of an agent, in repositories of its own.
+    """Try whether NAME keeps what Muster expects of an agent.
 
-    A real agent is asked some eight times for something short, with your own
+    It works in repositories of its own. A real agent is asked some eight times for something short, with your own
     login, and that costs what it costs. The exit code is 1 when a check failed.
     """
     import anyio

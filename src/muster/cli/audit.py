@@ -8,7 +8,7 @@ import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
-from muster.cli.project import read_project
+from muster.cli.project import ANY_RUN, read_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
@@ -23,11 +23,11 @@ def audit() -> None:
 
 
 @audit.command("verify")
-@click.argument("run", required=False)
+@ANY_RUN
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, run: str | None, as_json: bool) -> None:
-    """Walk the hash chain of RUN, or of all runs; the exit code is 9 if one is broken."""
+    """Walk the hash chain of RUN, or of all; exit code 9 if broken."""
     rows = read_project(_verify, run)
     broken = [row for row in rows if row["broken_at"] is not None]
     if as_json:
@@ -55,10 +55,10 @@ async def _verify(kit: Kit, wanted: str | None) -> list[dict[str, str | int | No
 
 
 @audit.command("export")
-@click.argument("run", required=False)
+@ANY_RUN
 @click.option("--out", type=click.File("wb", lazy=False), default="-", help="A file instead of the standard output.")
 def export(run: str | None, out: BinaryIO) -> None:
-    """Print every entry of RUN, or of all runs, as one line of JSON without secrets."""
+    """Print each entry as a line of JSON without secrets. RUN's entries, or those of all runs."""
     read_project(_print, run, None, False, out)
 
 

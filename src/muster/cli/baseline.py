@@ -36,7 +36,10 @@ def save(name: str, **source: Any) -> None:
 @baseline.command("refresh")
 @source_options
 def refresh(**source: Any) -> None:
-    """Save anew what there are runs of: channel-NAME for each channel, gateway, and backend-NAME for each agent."""
+    """Save a baseline of all that there are runs of.
+
+    These are channel-NAME for each channel, gateway, and backend-NAME for each agent.
+    """
     from muster.model.summary import GATEWAY, UNKNOWN
 
     project, whole = _project(), read(source)

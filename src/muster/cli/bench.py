@@ -24,7 +24,7 @@ def bench() -> None:
 @json_option
 @click.pass_context
 def crash(ctx: click.Context, sample: int | None, who: str, as_json: bool) -> None:
-    """Kill the orchestrator, its agents or both at every append of the demo run, continue it, and compare."""
+    """Kill the demo run at every append, continue, and compare. The orchestrator is killed, its agents, or both."""
     import anyio
 
     ctx.exit(anyio.run(_crash, sample, who, as_json))
@@ -63,7 +63,7 @@ async def _crash(sample: int | None, who: str, as_json: bool) -> int:
 @click.option("--kind", "kinds", type=click.Choice(["none", "any", "write"]), multiple=True, help="By default all.")
 @json_option
 def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_json: bool) -> None:
-    """Time, CPU and bytes that Muster adds to each task, beside the same processes in a bare asyncio loop.
+    """Time, CPU and bytes that Muster adds to each task. Beside the same processes in a bare asyncio loop.
 
     Kinds: none and any run a command that does nothing, write one that makes
     a file which is then committed and merged. Milliseconds per task.
@@ -87,7 +87,7 @@ def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_js
 @json_option
 @click.pass_context
 def agent(ctx: click.Context, name: str, tasks: int, model: str, prompt: str, as_json: bool) -> None:
-    """Wall and processor time that Muster adds to each task of an agent, beside the same program run by hand.
+    """Time that Muster adds to each task of an agent. Wall and processor time, beside the same program run by hand.
 
     By hand is in one folder, and beside it ("new") in a new worktree each time. A real agent works three times as often
     as there are tasks, with your own login.
@@ -126,7 +126,7 @@ def agent(ctx: click.Context, name: str, tasks: int, model: str, prompt: str, as
 @click.option("--commits", type=click.IntRange(1), default=30, show_default=True)
 @json_option
 def review(repo: str | None, commits: int, as_json: bool) -> None:
-    """Time that a review by code alone takes in this process, with its git and linters."""
+    """Time that a review by code alone takes, with git and linters."""
     from pathlib import Path
 
     import anyio
@@ -155,7 +155,7 @@ def startup(runs: int, as_json: bool) -> None:
 @click.option("--entries", type=click.IntRange(1), default=1_000_000, show_default=True, help="Of summarised logs.")
 @json_option
 def telemetry(calls: int, entries: int, as_json: bool) -> None:
-    """What measuring costs with two labels, beside prometheus_client and the OTel SDK where they are installed."""
+    """What measuring costs with two labels. Beside prometheus_client and the OTel SDK where they are installed."""
     from muster.bench.telemetry import measure
 
     _tell("telemetry", list(measure(calls, entries)), as_json)
@@ -165,7 +165,7 @@ def telemetry(calls: int, entries: int, as_json: bool) -> None:
 @click.option("--cancels", type=click.IntRange(1), default=20, show_default=True, help="Runs to start and stop.")
 @json_option
 def recovery(cancels: int, as_json: bool) -> None:
-    """Finding interrupted runs, folding a journal, one tick of the watcher, and stopping real runs."""
+    """Finding interrupted runs, folding, one tick, stopping."""
     import anyio
 
     from muster.bench.recovery import measure

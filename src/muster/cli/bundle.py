@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.output import emit, json_option
-from muster.cli.project import read_project, use_project
+from muster.cli.project import RUN, read_project, use_project
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
@@ -28,11 +28,11 @@ def bundle() -> None:
 
 
 @bundle.command()
-@click.argument("run", default="@last")
+@RUN
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The file; muster-RUN.zip by default.")
 @json_option
 def export(run: str, out: Path | None, as_json: bool) -> None:
-    """Write RUN, by default the newest, into one ZIP file; the same run gives the same bytes."""
+    """Write RUN, by default the newest, into one ZIP file. The same run gives the same bytes."""
     manifest, place = read_project(_export, run, out)
     if as_json:
         emit({"file": str(place), "manifest": manifest})
@@ -62,7 +62,7 @@ async def _export(kit: Kit, wanted: str, out: Path | None) -> tuple[dict[str, An
 @_FILE
 @json_option
 def verify(file: Path, as_json: bool) -> None:
-    """Check FILE: every hash, and the chain of its entries; nothing is unpacked.
+    """Check FILE: every hash, and the chain of its entries. Nothing is unpacked.
 
     It shows that nothing was changed since the export, not who exported it.
     """
@@ -82,7 +82,7 @@ def verify(file: Path, as_json: bool) -> None:
 @click.option("--to", type=click.Path(file_okay=False, path_type=Path), help="A new folder to unpack into.")
 @json_option
 def open_(what: str, to: Path | None, as_json: bool) -> None:
-    """Check a bundle and unpack it, or find one that was imported; say where its page is.
+    """Check and unpack a bundle, or find an imported one. Says where its page is.
 
     The page is made anew from the entries, so that nothing of a stranger runs.
     """
@@ -130,7 +130,7 @@ def _refuse_existing(folder: Path) -> None:
 @_FILE
 @json_option
 def import_(file: Path, as_json: bool) -> None:
-    """Keep FILE beside this project's runs, tagged replayed: `muster ls` lists it, and it counts in nothing."""
+    """Keep FILE beside this project's runs. `muster ls` tags it replayed, and it counts in nothing."""
     kept, known = use_project(_import, file.absolute())
     if as_json:
         emit({"imported": kept, "known": known})

@@ -66,7 +66,7 @@ def cache() -> None:
 @_SINCE
 @json_option
 def report(run: str | None, since: str | None, as_json: bool) -> None:
-    """Say of each wave whether its agents shared a cache, and what each phase wrote and read.
+    """Say whether the agents of each wave shared a cache. Also, what each phase wrote and read.
 
     The verdict is by the median of the tokens that the first attempts of a
     wave's tasks wrote to the cache, of at least three that tell: up to 1,500

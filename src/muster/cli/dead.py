@@ -95,7 +95,7 @@ def requeue(ctx: click.Context, letter: str, go: bool, no_input: bool, quiet: bo
 @click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
 @json_option
 def drop(letter: str, why: str, as_json: bool) -> None:
-    """Put a given-up task aside for good; its saved work stays, and `muster continue` leaves it out."""
+    """Put a given-up task aside for good. Its saved work stays, and `muster continue` leaves it out."""
     row = use_project(_drop, letter, why)
     if as_json:
         emit({"id": row["id"], "status": "dropped"})

@@ -51,7 +51,7 @@ def _group(kind: str, field: str, about: str) -> click.Group:
         for line in _words(found[name]):
             click.echo(line)
 
-    @group.command("lint", help="Name all that is wrong in these files, one line each; exit code 2 if there is any.")
+    @group.command("lint", help="Name all that is wrong in these files; exit code 2 if anything.")
     @json_option
     @click.pass_context
     def lint(ctx: click.Context, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.project import read_project
+from muster.cli.project import RUN, read_project
 
 if TYPE_CHECKING:
     from muster.diagnostics.report import RunReport
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file instead of the standard output.")
 @click.option("--read", "given", type=click.Path(dir_okay=False, path_type=Path), help="Sum up a report instead.")
 @click.option("--json", "as_json", is_flag=True, help="The whole report, also at a terminal; a pipe gets it anyway.")

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.output import emit, json_option
-from muster.cli.project import read_project
+from muster.cli.project import RUN, read_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @click.argument("task", required=False)
 @click.option("--stat", is_flag=True, help="Only the files and how much changed.")
 @json_option

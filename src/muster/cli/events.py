@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.output import json_option, jsonl_option
-from muster.cli.project import read_project
+from muster.cli.project import RUN, read_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @click.option("-f", "--follow", is_flag=True, help="Go on until the run has ended.")
 @click.option(
     "--from", "after", type=click.IntRange(0), default=0, metavar="POS", help="Only entries after this position."

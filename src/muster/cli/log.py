@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.output import emit, json_option, table
-from muster.cli.project import read_project
+from muster.cli.project import RUN, read_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
@@ -20,7 +20,7 @@ POLL_S = 0.1
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @click.argument("task", required=False)
 @click.option("--attempt", type=click.IntRange(1), help="By default the newest.")
 @click.option("--stderr", "errors", is_flag=True, help="The standard error instead of the output.")

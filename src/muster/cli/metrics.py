@@ -44,7 +44,7 @@ def metrics() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), default=9091, show_default=True, help="Where --serve listens.")
 @json_option
 def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, port: int, as_json: bool) -> None:
-    """Show the metrics whose names match GLOB, such as 'crew.task.*', of all runs.
+    """Show the metrics that match GLOB, such as 'crew.task.*'.
 
     Without GLOB the table leaves out what is 0. With --watch it has also how often something was counted in the last
     ten minutes, and the p95 of each of these minutes.

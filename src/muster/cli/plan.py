@@ -56,7 +56,7 @@ def plan(ctx: click.Context, /, again: bool, **options: Any) -> None:
 @json_option
 @click.pass_context
 def lint(ctx: click.Context, path: Path | None, slug: str | None, strict: bool, as_json: bool) -> None:
-    """Name all that is wrong or doubtful in a plan; exit code 2 when it cannot be used."""
+    """Name all that is wrong or doubtful; exit code 2 if unusable."""
     from muster.model.issues import Severity
     from muster.model.plan_document import check_plan
     from muster.model.plan_lint import lint as look_at
@@ -123,7 +123,7 @@ def graph(path: Path | None, slug: str | None, form: str, as_json: bool) -> None
 @click.argument("path", default="plan.md", type=click.Path(path_type=Path))
 @json_option
 def new(path: Path, as_json: bool) -> None:
-    """Write a first plan that works here: commands only, proven by the repository's own tests."""
+    """Write a first plan that works here, of commands only. The repository's own tests prove it."""
     from muster.cli.project import find_any_project
     from muster.model.errors import RefusedError
     from muster.pipeline.artefacts import create_text
@@ -148,7 +148,7 @@ def new(path: Path, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def compare(ctx: click.Context, first: Path, second: Path, floor: float, as_json: bool) -> None:
-    """Measure how alike two plans are; exit code 6 when the words of their steps are too different.
+    """Measure how alike two plans are; exit code 6 when too little.
 
     Jaccard compares which words the steps use, ROUGE-L also their order, and
     MinHash the pieces of four characters. Nothing is said about which is better.

@@ -77,7 +77,7 @@ def show(name: str | None, agent: str | None, as_json: bool) -> None:
 @profile.command()
 @json_option
 def lint(as_json: bool) -> int:
-    """Check the profile files of user and project; exit code 6 when one is wrong."""
+    """Check all profile files; exit code 6 when one is wrong."""
     from muster.cli.project import read_settings
     from muster.config.profiles import load_models, load_profiles
     from muster.model.profiles import BUILT_IN

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+import click
+
 if TYPE_CHECKING:
     from muster.config.resolve import Resolved
     from muster.wiring.kit import Kit
@@ -52,6 +54,24 @@ def _opened(read_only: bool, work: Work[P, T], *args: P.args, **options: P.kwarg
             return await work(kit, *args, **options)
 
     return anyio.run(opened)
+
+
+def _matching_runs(_ctx: click.Context, _parameter: click.Parameter, begun: str) -> list[str]:
+    """The newest runs that a shell may complete to, and how to say the newest of all."""
+    from muster.model.errors import MusterError
+
+    async def newest(kit: Kit) -> list[str]:
+        return [head.run for head in reversed(await kit.store.runs())]
+
+    try:
+        names = ["@last", *read_project_or([], newest)]
+    except MusterError:
+        return []
+    return [name for name in names if name.startswith(begun)][:20]
+
+
+RUN = click.argument("run", default="@last", shell_complete=_matching_runs)
+ANY_RUN = click.argument("run", required=False, shell_complete=_matching_runs)
 
 
 def find_any_project() -> Path | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.output import json_option, jsonl_option
+from muster.cli.project import ANY_RUN
 
 if TYPE_CHECKING:
     from muster.cli.driving import Output
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("continue")
-@click.argument("run", required=False)
+@ANY_RUN
 @click.option("-y", "--yes", is_flag=True, help="Resume an interrupted run without asking.")
 @click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 @click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="For a new run: who decides.")

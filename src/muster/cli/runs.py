@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.output import coloured, emit, json_option
-from muster.cli.project import read_project, read_project_or
+from muster.cli.project import RUN, read_project, read_project_or
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
@@ -101,7 +101,7 @@ async def _done_before(kit: Kit, run: str) -> int:
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @click.option("-f", "--follow", is_flag=True, help="Print what happens as muster run does, until the run ends.")
 @json_option
 def show(run: str, follow: bool, as_json: bool) -> None:
@@ -147,7 +147,7 @@ async def _follow(kit: Kit, wanted: str) -> None:
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @json_option
 def report(run: str, as_json: bool) -> None:
     """Print the report of RUN, by default the newest, as Markdown."""

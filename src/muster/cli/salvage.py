@@ -10,7 +10,7 @@ import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
-from muster.cli.project import read_project
+from muster.cli.project import ANY_RUN, read_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
@@ -22,7 +22,7 @@ def salvage() -> None:
 
 
 @salvage.command("ls")
-@click.argument("run", required=False)
+@ANY_RUN
 @json_option
 def ls(run: str | None, as_json: bool) -> None:
     """List what was saved, of RUN or of all runs."""

@@ -52,7 +52,10 @@ def trust(yes: bool, revoke: bool, list_: bool, as_json: bool) -> None:
             click.echo(f"  {name}" if name.startswith(".muster/") else f"  {name} = {content}")
     asks = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
     if asks and found and before is not book.TrustState.TRUSTED:
-        click.confirm(f"Trust {project} with {_count(len(found))}?", abort=True)
+        from muster.model.errors import RefusedError
+
+        if not click.confirm(f"Trust {project} with {_count(len(found))}?"):
+            raise RefusedError(f"{project} is not trusted; nothing was changed.")
     # What was shown, and nothing that has changed while the question stood.
     book.trust(project, SystemClock().now(), found)
     if as_json:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.output import emit, json_option
-from muster.cli.project import use_project
+from muster.cli.project import RUN, use_project
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
 
 
 @click.command()
-@click.argument("run", default="@last")
+@RUN
 @json_option
 def undo(run: str, as_json: bool) -> None:
     """Take the merge of RUN back, if nobody has moved the branch since. The work stays under refs/muster/."""

@@ -160,7 +160,8 @@ def headline(state: RunState) -> str:
 def _run_state(event: ev.RunStateChanged) -> str:
     match event.state:
         case "cancel_requested":
-            return f"stopping ({event.source})"
+            again = "; Ctrl-C again kills at once" if event.source == "signal" else ""
+            return f"stopping ({event.source}){again}"
         case "complete" | "cancelled" | "error":
             word = {"complete": "complete", "cancelled": "cancelled", "error": "failed"}[event.state]
             why = f": {_first_line(event.reason)}" if event.reason else ""
