@@ -20,8 +20,11 @@ from urllib.request import urlopen
 PACKAGES = {
     "prometheus": "prometheus",
     "prometheus-node-exporter": "prometheus-node-exporter",
+    "victoria-metrics": "victoria-metrics",
     "xmllint": "libxml2-utils",
 }
+# Its libraries are other versions of ours, so it has an environment of its own.
+PHOENIX = Path.home() / ".cache/muster-components/phoenix/bin/phoenix"
 SCHEMAS = Path.home() / ".cache/muster-schemas"
 _RAW = "https://raw.githubusercontent.com"
 # Where each comes from, and its SHA-256: OASIS (OASIS IPR policy), reviewdog (MIT), Ant's by Windy Road (Apache-2.0),
@@ -60,6 +63,11 @@ def main() -> int:
         subprocess.run(["apt-get", "update", "--quiet"], env=env, check=False)
         code = subprocess.run(command, env=env, check=False).returncode
         print(f"apt-get ended with {code}.")
+    if not PHOENIX.exists():
+        place = PHOENIX.parents[1]
+        subprocess.run([sys.executable, "-m", "venv", str(place)], check=False)
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", "arize-phoenix"]
+        print(f"pip install arize-phoenix ended with {subprocess.run(pip, check=False).returncode}.")
     for name in OFFICIAL:
         fetch(name)
     return 0
