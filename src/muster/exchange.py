@@ -74,7 +74,6 @@ class Proposal(Record, frozen=True):
     commit: str = ""
     tree: str = ""
     conflicts: tuple[str, ...] = ()
-    detail: str = ""
 
 
 class Salvage(Record, frozen=True):
@@ -144,7 +143,6 @@ class Binding(Record, frozen=True):
 
     name: str
     command: tuple[str, ...] = ()
-    permission: str = "edit"
     env_allow: tuple[str, ...] = ()
     models: dict[str, str] = {}
 

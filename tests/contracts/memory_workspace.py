@@ -132,7 +132,7 @@ class MemoryWorkspace:
             else:
                 merged[name] = other
         if conflicts:
-            return Proposal(conflicts=tuple(conflicts), detail=f"Both sides changed {', '.join(conflicts)}.")
+            return Proposal(conflicts=tuple(conflicts))
         commit = objects.commit(merged, (onto, work), f"{note.message}\0{note.author}\0{note.at}")
         return Proposal(commit=commit, tree=objects.tree(commit))
 

@@ -194,6 +194,14 @@ def test_files_environment_and_flags_are_laid_over_each_other(home: Path, projec
     assert resolved.given()[0]["run.gates"] == '"open"'
 
 
+def test_an_address_that_lets_others_post_is_named_in_the_journal_and_not_told() -> None:
+    user = Layer(kind=LayerKind.USER, values={"notify.webhook": "https://hooks.example.org/T0/secret"})
+
+    values, sources = resolve([user]).given()
+
+    assert (values, sources) == ({"notify.webhook": "***"}, {"notify.webhook": "user"})
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -186,3 +186,14 @@ def test_who_watches_is_told_what_a_task_waits_for(site: Site) -> None:
     assert ran.code == 0
     assert ran.out.count("waits: all 1 seats of this machine are taken") == 1
     assert [event["text"] for event in site.of("agent.noticed")] == ["waits: all 1 seats of this machine are taken"]
+
+
+def test_a_run_writes_down_the_settings_that_are_no_defaults_and_where_each_comes_from(site: Site) -> None:
+    site.write({"muster.toml": "[run]\nmax_parallel = 2\n"})
+    site.plan(adds("left"))
+
+    site.muster("run", "--plan", "plan.md", "--gates", "open", "-q")
+
+    (given,) = [line["data"] for line in site.muster("events", "--type", "config.resolved", "--jsonl").lines]
+    assert given["values"] == {"run.gates": '"open"', "run.max_parallel": "2"}
+    assert given["sources"] == {"run.gates": "flag --gates", "run.max_parallel": "muster.toml:2"}

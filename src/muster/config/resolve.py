@@ -14,6 +14,11 @@ from muster.config.settings import Settings
 from muster.model.errors import InputError, RefusedError
 from muster.model.record import Record
 
+# Whoever knows one of these can post in somebody's name.
+_SECRET = frozenset({"notify.webhook"})
+# What the journal takes in one entry.
+_MOST_GIVEN = 100
+
 
 class LayerKind(enum.Enum):
     """Where values come from, lowest first."""
@@ -75,9 +80,10 @@ class Resolved(Record, frozen=True):
         return self.settings
 
     def given(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Values and sources of what is not a default, as text for the journal."""
-        keys = [key for key, source in self.sources.items() if source.kind is not LayerKind.DEFAULT]
-        return {key: show(self.values[key]) for key in keys}, {key: self.sources[key].label for key in keys}
+        """Values and sources of what is not a default, as text for the journal; a secret one is only named."""
+        keys = [key for key, source in self.sources.items() if source.kind is not LayerKind.DEFAULT][:_MOST_GIVEN]
+        values = {key: "***" if key in _SECRET else _short(show(self.values[key])) for key in keys}
+        return values, {key: _short(self.sources[key].label) for key in keys}
 
 
 DEFAULT = Source(kind=LayerKind.DEFAULT, label="default")

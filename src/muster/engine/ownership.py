@@ -28,6 +28,7 @@ async def begin(
     accepted: ev.PlanAccepted,
     tasks: Iterable[Task],
     *,
+    given: ev.ConfigResolved | None = None,
     channel: str = "cli",
     session: str = "",
 ) -> Journal:
@@ -38,7 +39,8 @@ async def begin(
     started = ev.RunStateChanged(
         state="start", run_id=run, session_id=session or run, channel=channel, backend=planned_backend(todo)
     )
-    await journal.append([started, accepted, *(ev.TaskPlanned(task=task) for task in todo)])
+    settings = [given] if given is not None and given.values else []
+    await journal.append([started, accepted, *settings, *(ev.TaskPlanned(task=task) for task in todo)])
     return journal
 
 

@@ -167,7 +167,6 @@ class Attempt(Record, frozen=True):
     ended_at: datetime | None = None
     outcome: Outcome | None = None
     commit: str = ""
-    tree: str = ""
     changed: bool = False
     receipts: tuple[Receipt, ...] = ()
     failure: Failure | None = None

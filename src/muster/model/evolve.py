@@ -33,6 +33,24 @@ from muster.model.state import (
 # What a workspace says of a branch that is not where the merge was prepared for.
 MOVED = "moved"
 
+# What happens to a task that is open, and to nothing else.
+_OfTask = (
+    ev.AttemptStarted
+    | ev.AttemptEnded
+    | ev.TaskAudited
+    | ev.TaskMerged
+    | ev.TaskMergeFailed
+    | ev.RetryScheduled
+    | ev.TaskSucceeded
+    | ev.TaskFailed
+    | ev.TaskCancelRequested
+    | ev.TaskSkipped
+    | ev.SessionOpened
+    | ev.TaskTold
+    | ev.HeartbeatLevelChanged
+    | ev.HeartbeatLost
+)
+
 
 def fold(run: str, entries: Iterable[Entry], state: RunState | None = None) -> RunState:
     """The state after all entries, beginning from ``state`` or from nothing."""
@@ -59,6 +77,9 @@ def evolve(state: RunState, entry: Entry) -> RunState:
 
 def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
     """The state after ``event`` happened at ``at``; terminal states never change back."""
+    if isinstance(event, _OfTask):
+        task = state.tasks[event.task]
+        return state if task.status.closed or _is_late(state, task, event) else _task(state, task, event, at)
     match event:
         case ev.RunStateChanged():
             return _run_state(state, event, at)
@@ -160,24 +181,6 @@ def apply(state: RunState, event: ev.Event, at: datetime) -> RunState:
             | ev.ReactionSkipped()
         ):
             return state
-        case (
-            ev.AttemptStarted()
-            | ev.AttemptEnded()
-            | ev.TaskAudited()
-            | ev.TaskMerged()
-            | ev.TaskMergeFailed()
-            | ev.RetryScheduled()
-            | ev.TaskSucceeded()
-            | ev.TaskFailed()
-            | ev.TaskCancelRequested()
-            | ev.TaskSkipped()
-            | ev.SessionOpened()
-            | ev.TaskTold()
-            | ev.HeartbeatLevelChanged()
-            | ev.HeartbeatLost()
-        ):
-            entry = state.tasks[event.task]
-            return state if entry.status.closed or _is_late(state, entry, event) else _task(state, entry, event, at)
         case _:
             assert_never(event)
 
@@ -195,25 +198,7 @@ def _take_plan(state: RunState) -> RunState:
     return lay_out(replace(state, tasks={**state.tasks, **added}, announced={}))
 
 
-_TaskEvent = (
-    ev.AttemptStarted
-    | ev.AttemptEnded
-    | ev.TaskAudited
-    | ev.TaskMerged
-    | ev.TaskMergeFailed
-    | ev.RetryScheduled
-    | ev.TaskSucceeded
-    | ev.TaskFailed
-    | ev.TaskCancelRequested
-    | ev.TaskSkipped
-    | ev.SessionOpened
-    | ev.TaskTold
-    | ev.HeartbeatLevelChanged
-    | ev.HeartbeatLost
-)
-
-
-def _is_late(state: RunState, entry: TaskState, event: _TaskEvent) -> bool:
+def _is_late(state: RunState, entry: TaskState, event: _OfTask) -> bool:
     """Whether a fact comes from a step that was cancelled after it had reached its end."""
     now = (len(entry.attempts), entry.station)
     match event:
@@ -230,7 +215,7 @@ def _is_late(state: RunState, entry: TaskState, event: _TaskEvent) -> bool:
             return False
 
 
-def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) -> RunState:
+def _task(state: RunState, entry: TaskState, event: _OfTask, at: datetime) -> RunState:
     match event:
         case ev.AttemptStarted():
             attempt = Attempt(
@@ -265,7 +250,6 @@ def _task(state: RunState, entry: TaskState, event: _TaskEvent, at: datetime) ->
             attempt = replace(
                 entry.last,
                 commit=event.commit,
-                tree=event.tree,
                 changed=event.changed,
                 receipts=(*entry.last.receipts, *event.receipts),
                 failure=event.failure,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from muster.model.redaction import Redactor, secret_values
 from muster.model.state import RunState
 from muster.pipeline.artefacts import write_progress, write_text
 from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
-from muster.ports import Approver, Listener
+from muster.ports import Agent, Approver, Executor, Listener
 from muster.reports.markdown import report
 from muster.review.review import ReviewRequest
 from muster.telemetry.handing import hand_over, resource_of
@@ -29,8 +29,7 @@ from muster.telemetry.session import TelemetrySession
 from muster.telemetry.spans import Span
 from muster.telemetry.watching import Watcher, watching
 from muster.wiring.kit import METRICS, STATE, Kit, message
-from muster.wiring.parts import agents, executor_of, exporters_of, mirror_of, receiver_of, workspace_of
-from muster.workspaces.repository import Repository
+from muster.wiring.parts import agents, executor_of, exporters_of, mirror_of, receiver_of, repository_of, workspace_of
 
 if TYPE_CHECKING:
     from muster.telemetry.receiver import Receiver
@@ -56,23 +55,10 @@ async def _drive(
     watchers: Sequence[Watcher],
     receiver: Receiver | None,
 ) -> RunState:
-    run, policy = journal.state.run, journal.state.policy
-    workspace = workspace_of(kit, await Repository.discover(kit.project), run, policy)
-    settings, able = kit.resolved.settings, agents(kit.resolved.settings.agents)
+    able = agents(kit.resolved.settings.agents)
     executor = executor_of(kit, able, receiver)
-    reviewers = agent_reviewers(review_seats(settings, policy), able, executor, workspace, kit.folder(run))
-    parts = (journal, kit.store, workspace, executor, kit.clock)
-    redact, terms = Redactor(secret_values(os.environ)), on_terms(ReviewRequest(repo=kit.project), settings.review)
-    examiner = ProjectExaminer(kit.project, kit.clock, terms, redact, reviewers)
-    actor = Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner)
-    notify = settings.notify
-    sinks = notice_sinks(
-        kit.project / STATE / NOTICES if notify.jsonl else None,
-        bell=notify.bell,
-        webhook=notify.webhook,
-        allow_private=notify.webhook_allow_private,
-    )
-    herald = Herald(kit.store, kit.clock, sinks, notification_rules(notify), journal.state, actor.mention)
+    actor = await _actor_of(kit, journal, approver, able, executor)
+    herald = _herald_of(kit, journal, actor)
     journal.listen((*listeners, herald))
     try:
         async with anyio.create_task_group() as group:
@@ -97,6 +83,31 @@ async def _drive(
         await _hand_over(kit, journal, receiver.take_spans() if receiver else ())
     await _let_go(kit, journal)
     return journal.state
+
+
+async def _actor_of(
+    kit: Kit, journal: Journal, approver: Approver | None, able: Mapping[str, Agent], executor: Executor
+) -> Actor:
+    """Whoever works through the run, with its workspace and those who will review what it integrates."""
+    run, policy, settings = journal.state.run, journal.state.policy, kit.resolved.settings
+    workspace = workspace_of(kit, await repository_of(kit), run, policy)
+    reviewers = agent_reviewers(review_seats(settings, policy), able, executor, workspace, kit.folder(run))
+    terms = on_terms(ReviewRequest(repo=kit.project), settings.review)
+    examiner = ProjectExaminer(kit.project, kit.clock, terms, Redactor(secret_values(os.environ)), reviewers)
+    parts = (journal, kit.store, workspace, executor, kit.clock)
+    return Actor(*parts, folder=kit.folder(run), approver=approver, examiner=examiner)
+
+
+def _herald_of(kit: Kit, journal: Journal, actor: Actor) -> Herald:
+    """Whoever tells people what the run needs of them, through the sinks that the settings ask for."""
+    notify = kit.resolved.settings.notify
+    sinks = notice_sinks(
+        kit.project / STATE / NOTICES if notify.jsonl else None,
+        bell=notify.bell,
+        webhook=notify.webhook,
+        allow_private=notify.webhook_allow_private,
+    )
+    return Herald(kit.store, kit.clock, sinks, notification_rules(notify), journal.state, actor.mention)
 
 
 def write_artefacts(kit: Kit, state: RunState) -> Path:

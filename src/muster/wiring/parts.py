@@ -39,7 +39,6 @@ def agents(settings: AgentsSettings) -> dict[str, Agent]:
             Binding(
                 name=name,
                 command=one.command,
-                permission=one.permission,
                 env_allow=one.env_allow,
                 models=one.models,
             )

@@ -12,6 +12,7 @@ from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours
 from muster.engine.ownership import begin, requeue_all, resume
 from muster.model.errors import RefusedError
+from muster.model.events import ConfigResolved
 from muster.model.ids import new_id
 from muster.model.limits import RUN
 from muster.model.plan import Plan, Task
@@ -22,7 +23,7 @@ from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks,
 from muster.ports import Agent
 from muster.process import is_alive
 from muster.wiring.kit import Kit
-from muster.wiring.parts import agents, refuse_wrong_outlets, workspace_of
+from muster.wiring.parts import agents, refuse_wrong_outlets, repository_of, workspace_of
 from muster.workspaces.repository import Repository
 
 # Who did what stays, whoever goes on with the run.
@@ -38,7 +39,7 @@ async def start_run(kit: Kit, plan: Plan, team: str = "", session: str = "") -> 
         RefusedError: the repository's own configuration would run commands and is not trusted.
         InputError: an agent, profile or manifest is wrong; nothing was started.
     """
-    repository = await Repository.discover(kit.project)
+    repository = await repository_of(kit)
     await _refuse_untrusted(kit, repository)
     refuse_wrong_outlets(kit)
     snapshot = await repository.snapshot()
@@ -53,12 +54,12 @@ async def start_run(kit: Kit, plan: Plan, team: str = "", session: str = "") -> 
     await find_agents((task for task in tasks if task.id not in plan.answers), able)
     policy = await _with_history(kit, _for_agents(kit, policy, tasks, able))
     accepted = accept(plan, policy, snapshot, start_tree, kit.folder(run))
-    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks, session=session)
+    return await begin(kit.store, kit.clock, kit.owner, run, accepted, tasks, given=_given(kit), session=session)
 
 
 async def restart_run(kit: Kit, old: RunState) -> Journal:
     """A new run for what an ended one left open, on top of the work that it integrated."""
-    repository = await Repository.discover(kit.project)
+    repository = await repository_of(kit)
     await _refuse_untrusted(kit, repository)
     refuse_wrong_outlets(kit)
     policy = _as_before(kit, old.policy, policy_for(kit, plan_profile=old.accepted.profile))
@@ -70,7 +71,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     await find_agents(settled, able)
     accepted = replace(accepted, policy=await _with_history(kit, _for_agents(kit, policy, settled, able)))
     whose = {"channel": old.channel, "session": old.session}
-    journal = await begin(kit.store, kit.clock, kit.owner, run, accepted, settled, **whose)
+    journal = await begin(kit.store, kit.clock, kit.owner, run, accepted, settled, given=_given(kit), **whose)
     await requeue_all(kit.store, kit.clock, kit.owner, old.run, is_alive, by=os.environ.get("USER") or "operator")
     return journal
 
@@ -105,6 +106,11 @@ def crew_policy(kit: Kit, plan: Plan, team: str = "") -> RunPolicy:
 
     settings, test = kit.resolved.settings, command_for_tests(kit.project)
     return with_crew(policy, plan, team, kit.project, settings, trusted=kit.trusted, test=test)
+
+
+def _given(kit: Kit) -> ConfigResolved:
+    values, sources = kit.resolved.given()
+    return ConfigResolved(values=values, sources=sources)
 
 
 async def _with_history(kit: Kit, policy: RunPolicy) -> RunPolicy:

@@ -7,29 +7,17 @@ from muster.process.git import Git, problem
 from muster.workspaces.commits import Person, make_commit
 from muster.workspaces.names import shown
 
-_DETAIL_LIMIT = 8000
-
 
 async def merge_trees(git: Git, onto: str, work: str) -> Proposal:
     """Merge two commits into a tree, or name the files in conflict."""
-    command = ("merge-tree", "--write-tree", "-z", "--name-only", "--messages", onto, work)
+    command = ("merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", onto, work)
     done = await git(*command, check=False)
     if done.code not in (0, 1) or not done.stdout:
         raise problem(command, done)
     tree, _, rest = done.stdout.partition(b"\0")
     if done.code == 0:
         return Proposal(tree=tree.decode().strip())
-    # "path NUL path NUL NUL" and then messages of "count NUL path… NUL kind NUL text NUL".
-    names, _, messages = rest.partition(b"\0\0")
-    return Proposal(
-        conflicts=tuple(sorted({shown(name) for name in names.split(b"\0") if name})),
-        detail=_conflict_lines(messages)[:_DETAIL_LIMIT],
-    )
-
-
-def _conflict_lines(messages: bytes) -> str:
-    lines = [part.decode(errors="replace").strip() for part in messages.split(b"\0") if part.startswith(b"CONFLICT ")]
-    return "\n".join(line for line in lines if not line.endswith(")"))
+    return Proposal(conflicts=tuple(sorted({shown(name) for name in rest.split(b"\0") if name})))
 
 
 async def merge(git: Git, onto: str, work: str, tree: str, note: CommitNote, committer: Person) -> Proposal:
