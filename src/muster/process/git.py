@@ -32,6 +32,7 @@ _SETTINGS = (
     "submodule.recurse=false",
     "advice.detachedHead=false",
     "advice.addEmbeddedRepo=false",
+    "advice.graftFileDeprecated=false",
     "i18n.commitEncoding=UTF-8",
     "i18n.logOutputEncoding=UTF-8",
     "log.showSignature=false",
