@@ -45,9 +45,10 @@ def test_a_plan_becomes_merged_work_after_a_person_said_yes(site: Site) -> None:
     started = site.muster("run", "--plan", "plan.md")
 
     assert started.code == 3
-    waits, then, otherwise = started.out.splitlines()[-3:]
+    waits, look, then, otherwise = started.out.splitlines()[-4:]
     gate = site.muster("inbox", "--json").json["gates"][0]
     assert waits.split(maxsplit=1) == ["waits:", "Merge 3 of 3 tasks into main?"]
+    assert look == f"look:   muster diff {gate['run']}"
     assert f"muster approve {gate['id']}" in then
     assert f"muster deny {gate['id']}" in otherwise
     assert (gate["boundary"], gate["subject"], gate["run"]) == ("main-merge", "main", gate["id"].partition(".")[0])

@@ -41,7 +41,7 @@ def test_show_says_what_to_type_next(site: Site) -> None:
     site.muster("run", "--plan", "plan.md")
 
     run = site.show()["run"]
-    assert f"  muster approve {run}.1\n  muster deny {run}.1 -m WHY\n" in site.muster("show").out
+    assert f"  muster diff {run}\n  muster approve {run}.1\n  muster deny {run}.1 -m WHY\n" in site.muster("show").out
     site.muster("approve")
     assert site.muster("show").out.endswith(f"next    muster continue {run}\n")
     site.muster("continue")

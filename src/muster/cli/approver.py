@@ -8,7 +8,7 @@ import sys
 import anyio
 
 from muster.model.events import GateAsked
-from muster.model.gates import Answer
+from muster.model.gates import Answer, Boundary
 from muster.ports import Decision
 
 
@@ -19,6 +19,8 @@ class TerminalApprover:
         """Ask until there is an answer; end of input means that nobody is there."""
         if gate.detail:
             print("\n".join(f"    {line}" for line in gate.detail.splitlines()[:12]))
+        if gate.boundary is Boundary.MAIN_MERGE:
+            print(f"  another terminal shows it: muster diff {gate.gate.partition('.')[0]}")
         while True:
             # A line of its own: when the answer comes from elsewhere, the next line must not hang on to it.
             print("  [y]es / [n]o, with a reason after it if you like:", flush=True)

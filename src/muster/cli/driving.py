@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from muster.engine.journal import Journal
+from muster.model.gates import Boundary
 from muster.model.state import RunState
 from muster.ports import Approver, Listener
 from muster.reports.lines import headline
@@ -67,6 +68,8 @@ def closing_words(kit: Kit, state: RunState) -> list[str]:
     words = [f"report: {place}"]
     for gate in () if state.ended else state.waiting_gates:
         words.append(f"waits:  {gate.asked.question if gate.asked else gate.boundary.value}")
+        if gate.boundary is Boundary.MAIN_MERGE:
+            words.append(f"look:   muster diff {state.run}")
         words.append(f"next:   muster approve {gate.id} --continue")
         words.append(f"or:     muster deny {gate.id} -m WHY")
     if step := next_step(state):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @json_option
 def inbox(as_json: bool) -> None:
     """List what waits for a person in all runs: questions, interrupted runs and tasks that were given up."""
+    from muster.model.gates import Boundary
     from muster.reports.text import answers
 
     gates, interrupted, letters = read_project_or(([], [], []), _inbox)
@@ -38,7 +39,7 @@ def inbox(as_json: bool) -> None:
         click.echo(f"{gate['id']}  {gate['boundary']}  {gate['age']}\n  {gate['question']}")
         for line in gate["detail"].splitlines()[:6]:
             click.echo(f"    {line}")
-        for line in answers(gate["id"]):
+        for line in answers(gate["id"], Boundary(gate["boundary"])):
             click.echo(line)
 
 

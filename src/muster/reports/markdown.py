@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muster.model.attempts import Receipt
+from muster.model.gates import Answer
 from muster.model.state import RunState, TaskState, TaskStatus
 from muster.reports.views import crew_words, duration_ms, status_of, word_for
+
+_SAID = {Answer.APPROVE: "approved", Answer.DENY: "denied"}
 
 
 def report(state: RunState) -> str:
@@ -69,7 +72,7 @@ def _gates(state: RunState) -> list[str]:
     for gate in state.gates.values():
         question = gate.asked.question if gate.asked is not None else gate.boundary.value
         said = gate.answered
-        answer = f"{said.answer.value} by {said.by}" + (f" ({said.why})" if said.why else "") if said else open_
+        answer = f"{_SAID[said.answer]} by {said.by}" + (f" ({said.why})" if said.why else "") if said else open_
         lines.append(f"- {question} — {answer}")
     return ["## Decisions", "", *lines, ""] if lines else []
 

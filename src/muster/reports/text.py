@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from muster.model.gates import Boundary
 from muster.model.limits import worded
 from muster.model.state import RunState, TaskState
 from muster.reports.views import crew_words, duration_ms, left_alone, parked, status_of, word_for
@@ -56,13 +57,14 @@ def run_text(state: RunState, live: bool) -> str:
     if not state.ended:
         for gate in state.waiting_gates:
             question = gate.asked.question if gate.asked is not None else gate.boundary.value
-            lines += ["", f"? {question}", *answers(gate.id)]
+            lines += ["", f"? {question}", *answers(gate.id, gate.boundary)]
     return "\n".join(lines)
 
 
-def answers(gate: str) -> list[str]:
-    """The two commands that answer a gate, each on a line that fits a terminal."""
-    return [f"  muster approve {gate}", f"  muster deny {gate} -m WHY"]
+def answers(gate: str, boundary: Boundary) -> list[str]:
+    """What to look at before a gate is answered, and the commands that do, each on a line that fits a terminal."""
+    look = [f"  muster diff {gate.partition('.')[0]}"] if boundary is Boundary.MAIN_MERGE else []
+    return [*look, f"  muster approve {gate}", f"  muster deny {gate} -m WHY"]
 
 
 def next_step(state: RunState) -> str:
