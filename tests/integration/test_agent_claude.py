@@ -297,6 +297,14 @@ def test_a_model_that_goes_on_for_another_is_the_reported_one_and_both_are_count
     assert (tokens(usage_told), usage_told.model) == ((20, 0, 0, 10, 0), "claude-opus-5-5")
 
 
+def test_a_prompt_that_the_program_takes_for_a_command_of_its_own_is_not_done() -> None:
+    played = play(ClaudeAgent(), [INIT, result(num_turns=0, result="/help isn't available.")], Exit(code=0))
+
+    assert played.cause == "bad_request"
+    assert played.outcome.failure is not None
+    assert "/help isn't available." in played.outcome.failure.message
+
+
 def test_a_subagents_error_and_model_are_not_those_of_the_attempt() -> None:
     told = {**json.loads(assistant(error="unknown", model="claude-haiku-5-5")), "parent_tool_use_id": "t1"}
 

@@ -132,6 +132,9 @@ class ClaudeParser:
         subtype, reason, status = told.get("subtype"), told.get("terminal_reason"), told.get("api_error_status")
         untroubled = status is None and not self._error and told.get("is_error") is False
         by_end = cause_of_end(told)
+        if untroubled and by_end is None and told.get("num_turns") == 0 and not self._messages:
+            message = "It asked no model: a prompt that begins like `/help` is a command of Claude Code. "
+            return Failure(cause=Cause.BAD_REQUEST, message=dialect.short(message + text_of(told.get("result"))))
         if untroubled and subtype == "success" and reason in (None, "", "completed") and by_end is None:
             return None
         cause = by_end or cause_of_error(self._error, status, told.get("api_error_type"))
