@@ -104,3 +104,4 @@ def test_what_is_asked_wrong_is_told_in_one_line(site: Site) -> None:
     ):
         ran = site.muster(*args)
         assert (ran.code, words in ran.err) == (2, True), ran.err
+    assert "muster baseline save NAME" in site.muster("drift").out

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import click
 
 from muster.cli.groups import Listing
-from muster.cli.output import emit, json_option
+from muster.cli.output import emit, json_option, redactor
 from muster.cli.project import ANY_RUN, read_project
 
 if TYPE_CHECKING:
@@ -73,15 +73,13 @@ def tail(count: int, follow: bool) -> None:
 
 
 async def _print(kit: Kit, wanted: str | None, count: int | None, follow: bool, out: BinaryIO) -> None:
-    import os
     from collections import deque
 
     from muster.model.entries import Entry
-    from muster.model.redaction import Redactor, secret_values
     from muster.operations.runs import find_run
     from muster.telemetry.mirror import line_of
 
-    redact = Redactor(secret_values(os.environ))
+    redact = redactor()
     run, pos, last = await find_run(kit.store, wanted) if wanted else None, 0, deque[Entry](maxlen=count)
     while page := await kit.store.read_all(pos):
         pos = page[-1].pos

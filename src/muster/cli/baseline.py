@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
 from muster.cli.summary import read, source_options
-
-if TYPE_CHECKING:
-    pass
 
 DRIFTED = 9
 
@@ -66,6 +63,9 @@ def list_(as_json: bool) -> None:
     if as_json:
         rows = ((one.name, one.saved, one.summary.runs.ended, one.summary.asked) for one in found)
         emit({"baselines": [dict(zip(("name", "saved", "runs", "asked"), row, strict=True)) for row in rows]})
+        return
+    if not found:
+        click.echo("There is no baseline yet: muster baseline save NAME")
         return
     asked = (" ".join(f"{name}={value}" for name, value in one.summary.asked.items()) for one in found)
     table(

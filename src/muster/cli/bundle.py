@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option
+from muster.cli.output import emit, json_option, redactor
 from muster.cli.project import RUN, read_project, use_project
 
 if TYPE_CHECKING:
@@ -44,17 +44,15 @@ def export(run: str, out: Path | None, as_json: bool) -> None:
 
 
 async def _export(kit: Kit, wanted: str, out: Path | None) -> tuple[dict[str, Any], Path]:
-    import os
 
     import msgspec
 
     from muster.diagnostics.bundle import export_bundle
-    from muster.model.redaction import Redactor, secret_values
     from muster.operations.runs import find_run
 
     run = await find_run(kit.store, wanted)
     place = out or Path(f"muster-{run}.zip")
-    manifest = await export_bundle(kit, run, place, Redactor(secret_values(os.environ)))
+    manifest = await export_bundle(kit, run, place, redactor())
     return msgspec.to_builtins(manifest), place
 
 
@@ -92,6 +90,7 @@ def open_(what: str, to: Path | None, as_json: bool) -> None:
     from muster.reports.text import run_text
 
     folder, state = _imported(what)
+    imported = state is not None
     if state is None:
         if to is not None:
             _refuse_existing(to)
@@ -102,6 +101,8 @@ def open_(what: str, to: Path | None, as_json: bool) -> None:
         return
     click.echo(f"replayed from a bundle; nothing of it is run or counted\n{printable(run_text(state, live=False))}")
     click.echo(f"page    {(folder / INDEX).absolute().as_uri()}")
+    if to is None and not imported:
+        click.echo(f"done    rm -r {folder}")
 
 
 def _imported(what: str) -> tuple[Path, RunState | None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.groups import Listing
-from muster.cli.output import emit, json_option, table
+from muster.cli.output import emit, json_option, redactor, table
 from muster.cli.project import read_project
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ def cost(run: str | None, by: str, since: str | None, as_json: bool) -> None:
     Commands cost nothing and are left out, and so are runs of imported bundles.
     """
     from muster.model.costs import spent, spent_by
+    from muster.model.state import replace
 
-    charges = [one for each in read_project(read_charges, run, since) for one in each]
-    rows, total = spent_by(charges, by), spent("total", charges)
+    charges, shown = [one for each in read_project(read_charges, run, since) for one in each], redactor()
+    rows, total = [replace(row, key=shown(row.key)) for row in spent_by(charges, by)], spent("total", charges)
     if as_json:
         emit({"by": by, "rows": rows, "total": total})
         return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.output import redactor
 from muster.cli.project import RUN, read_project
 
 if TYPE_CHECKING:
@@ -49,14 +50,13 @@ def diagnose(run: str, out: Path | None, given: Path | None, as_json: bool) -> N
 
 
 def _report(wanted: str) -> dict[str, Any]:
-    import os
 
     import msgspec
 
     from muster.diagnostics.checks import examine
-    from muster.model.redaction import Redactor, redact_values, secret_values
+    from muster.model.redaction import redact_values
 
-    redact = Redactor(secret_values(os.environ))
+    redact = redactor()
     # Before the loop, as checks start loops of their own.
     found = msgspec.to_builtins(examine(Path.cwd()))
     report: dict[str, Any] = read_project(_made, wanted, redact)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option
+from muster.cli.output import emit, json_option, redactor
 from muster.cli.project import read_project, use_project
 
 if TYPE_CHECKING:
@@ -56,10 +56,8 @@ def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, 
 
 
 async def _serve(kit: Kit, pattern: str, wanted: str | None, port: int) -> None:
-    import os
 
     from muster.model.disclosure import disclosed
-    from muster.model.redaction import Redactor, secret_values
     from muster.operations.runs import find_run
     from muster.telemetry.prometheus_text import render
     from muster.telemetry.replay import Replay, beginning
@@ -67,7 +65,7 @@ async def _serve(kit: Kit, pattern: str, wanted: str | None, port: int) -> None:
 
     run = await find_run(kit.store, wanted) if wanted else None
     replay = Replay(await beginning(kit.store, kit.clock, run))
-    redact = Redactor(secret_values(os.environ))
+    redact = redactor()
 
     async def read() -> str:
         await replay.catch_up(kit.store, run)
@@ -77,6 +75,7 @@ async def _serve(kit: Kit, pattern: str, wanted: str | None, port: int) -> None:
 
 
 async def _show(kit: Kit, pattern: str, wanted: str | None, form: str, watch: bool) -> None:
+    from muster.model.disclosure import disclosed
     from muster.operations.runs import find_run
     from muster.telemetry.replay import Replay, beginning
 
@@ -88,7 +87,7 @@ async def _show(kit: Kit, pattern: str, wanted: str | None, form: str, watch: bo
         if await replay.catch_up(kit.store, run) or minute != now:
             if watch:
                 click.clear()
-            snapshot, minute = _matching(replay.snapshot(), pattern), now
+            snapshot, minute = disclosed(_matching(replay.snapshot(), pattern), redactor()), now
             lately = replay.metrics(kit.clock.now()) if watch and form == "table" else None
             _print(snapshot, form, everything=pattern != "*", lately=lately)
         if not watch:
@@ -103,13 +102,11 @@ def rebuild() -> None:
 
 
 async def _rebuild(kit: Kit) -> str:
-    import os
 
-    from muster.model.redaction import Redactor, secret_values
     from muster.telemetry.replay import Rebuild, beginning
     from muster.wiring.kit import METRICS
 
-    redact = Redactor(secret_values(os.environ))
+    redact = redactor()
     anew = Rebuild(await beginning(kit.store, kit.clock), kit.project / METRICS, redact)
     count = await anew.catch_up(kit.store)
     anew.finish()

@@ -6,9 +6,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from muster.model.redaction import Redactor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,6 +48,13 @@ def emit_lines(values: Iterable[Any]) -> None:
 
     for value in values:
         click.echo(msgspec.json.encode(value).decode())
+
+
+def redactor() -> Redactor:
+    """What takes secrets of this process's environment out of names that somebody may pass on."""
+    from muster.model.redaction import Redactor, secret_values
+
+    return Redactor(secret_values(os.environ))
 
 
 def silence() -> None:

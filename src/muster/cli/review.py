@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.output import emit, json_option, style
+from muster.cli.output import emit, json_option, redactor, style
 
 if TYPE_CHECKING:
     from muster.model.findings import Review
@@ -104,14 +104,12 @@ def refute(finding: str, why: str) -> None:
 async def _review(
     path: Path | None, slug: str | None, since: str, mode: str, form: str | None, fail_on: str | None, gate: str | None
 ) -> int:
-    import os
     import tempfile
 
     from muster.cli.project import read_settings
     from muster.clock import SystemClock
     from muster.config.policy import on_terms
     from muster.model.findings import Bar
-    from muster.model.redaction import Redactor, secret_values
     from muster.model.state import replace
     from muster.operations.reviewing import reviewers_alone
     from muster.pipeline.reviewing import finished_of, keep_review, note_review, request_for
@@ -120,7 +118,7 @@ async def _review(
     from muster.review.review import survey
     from muster.wiring.kit import open_project
 
-    redact, clock = Redactor(secret_values(os.environ)), SystemClock()
+    redact, clock = redactor(), SystemClock()
     started = clock.monotonic()
     home, resolved = read_settings()
     request, project = request_for(Path.cwd(), home, path=path, slug=slug, since=since)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from muster.cli.output import redactor
 from muster.cli.project import read_project
 
 if TYPE_CHECKING:
@@ -62,18 +63,26 @@ def summary(auto_window: str | None, md: str | None, as_json: str | None, anonym
 
 def read(source: dict[str, Any], *, cancel_window: bool = False, after: datetime | None = None) -> Summary:
     """The summary of what the options of `source_options` ask for, of the journal only what came ``after``."""
+    import msgspec
+
     from muster.model.errors import InputError
+    from muster.model.redaction import redact_values
     from muster.model.state import replace
+    from muster.model.summary_view import Summary
     from muster.telemetry.summaries import of_files, of_store
 
     files, query = source["files"], _query(source)
-    if not files:
+    if files and source["store"]:
+        raise InputError("Either --from or --store.")
+    if files:
+        found = of_files(files, query, cancel_window=cancel_window)
+    else:
         if after is not None and query.since is None:
             query = replace(query, since=after)
-        return read_project(lambda kit: of_store(kit.store, query, cancel_window=cancel_window))
-    if source["store"]:
-        raise InputError("Either --from or --store.")
-    return of_files(files, query, cancel_window=cancel_window)
+        found = read_project(lambda kit: of_store(kit.store, query, cancel_window=cancel_window))
+    # People and other programs name sessions and rules as they like.
+    shown = redact_values(msgspec.json.decode(msgspec.json.encode(found)), redactor())
+    return msgspec.convert(shown, Summary)
 
 
 def _query(source: dict[str, Any]) -> Query:

@@ -101,9 +101,10 @@ def told(lines: Iterable[bytes]) -> Iterator[Told | None]:
 
 def told_of(entry: Entry) -> Told | None:
     """What an entry tells; None for one that is skipped."""
-    if entry.type not in USED:
+    if entry.type.startswith(_CHATTER.decode()):
         return None
-    return Told(type=entry.type, run=entry.run, at=entry.at, data=_FACTS.decode(entry.data))
+    facts = _FACTS.decode(entry.data) if entry.type in USED else Facts()
+    return Told(type=entry.type, run=entry.run, at=entry.at, data=facts)
 
 
 def _settle_time(one: Told) -> None:

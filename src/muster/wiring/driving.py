@@ -23,11 +23,11 @@ from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
 from muster.ports import Agent, Approver, Executor, Listener
 from muster.reports.markdown import report
 from muster.review.review import ReviewRequest
+from muster.telemetry.following import Follower, following
 from muster.telemetry.handing import hand_over, resource_of
 from muster.telemetry.notices import NOTICES, notice_sinks
 from muster.telemetry.session import TelemetrySession
 from muster.telemetry.spans import Span
-from muster.telemetry.watching import Watcher, watching
 from muster.wiring.kit import METRICS, STATE, Kit, message
 from muster.wiring.parts import agents, executor_of, exporters_of, mirror_of, receiver_of, repository_of, workspace_of
 
@@ -43,8 +43,8 @@ async def drive(kit: Kit, journal: Journal, approver: Approver | None, listeners
         session = TelemetrySession(kit.clock, kit.project / METRICS, environ=os.environ, resource=resource)
         session.start(await kit.store.read(journal.state.run))
     receiver = receiver_of(kit)
-    async with watching(session, mirror_of(kit), receiver) as watchers:
-        return await _drive(kit, journal, approver, (*listeners, *watchers), watchers, receiver)
+    async with following(session, mirror_of(kit), receiver) as followers:
+        return await _drive(kit, journal, approver, (*listeners, *followers), followers, receiver)
 
 
 async def _drive(
@@ -52,7 +52,7 @@ async def _drive(
     journal: Journal,
     approver: Approver | None,
     listeners: Iterable[Listener],
-    watchers: Sequence[Watcher],
+    followers: Sequence[Follower],
     receiver: Receiver | None,
 ) -> RunState:
     able = agents(kit.resolved.settings.agents)
@@ -63,8 +63,8 @@ async def _drive(
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_obey_signals, kit, actor, name="signals")
-            for watcher in watchers:
-                group.start_soon(watcher.keep, name=type(watcher).__name__.lower())
+            for follower in followers:
+                group.start_soon(follower.keep, name=type(follower).__name__.lower())
             group.start_soon(herald.serve, name="notifications")
             await actor.drive()
             await herald.finish()

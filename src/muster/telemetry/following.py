@@ -15,13 +15,13 @@ from muster.telemetry.session import TelemetrySession
 if TYPE_CHECKING:
     from muster.telemetry.receiver import Receiver
 
-Watcher = TelemetrySession | Mirror
+Follower = TelemetrySession | Mirror
 
 
 @asynccontextmanager
-async def watching(
+async def following(
     session: TelemetrySession | None, mirror: Mirror | None, receiver: Receiver | None = None
-) -> AsyncIterator[tuple[Watcher, ...]]:
+) -> AsyncIterator[tuple[Follower, ...]]:
     """Those that there are; at the end they take in the last entries, whatever else happens."""
     if receiver is not None:
         receiver.start()
