@@ -180,6 +180,19 @@ async def test_neither_attributes_nor_drivers_nor_replacements_hide_a_line(proje
     assert not mark.exists()
 
 
+@pytest.mark.parametrize("bent", ["replace", "graft"])
+async def test_which_commit_is_the_last_is_not_bent(project: GitProject, bent: str) -> None:
+    first = project.head()
+    second = project.commit("Second", {"a.txt": "two\n"})
+    third = project.commit("Third", {"b.txt": "three\n"})
+    if bent == "graft":
+        project.run(f"mkdir -p .git/info; echo {third} {first} > .git/info/grafts")
+    else:
+        project.git("replace", "--graft", third, first)
+
+    assert (await find_scope(project.top)).before == second
+
+
 async def test_a_bare_a_shallow_and_a_detached_repository_work(project: GitProject) -> None:
     project.commit("Second", {"a.txt": "two\n"})
     project.git("clone", "-q", "--bare", ".", str(project.root / "bare.git"))
@@ -275,6 +288,23 @@ def test_no_patch_loses_a_file_or_stops_the_reader(lines: list[bytes]) -> None:
 
     assert [change.path for change in changes] == ["a.py", "c"]
     assert "c" in disagreeing
+
+
+NAMES = st.binary(min_size=1, max_size=8).map(lambda data: data.replace(b"\0", b":"))
+
+
+@given(st.lists(st.tuples(st.sampled_from("AMDTRC"), NAMES, NAMES, st.none() | st.integers(0, 9)), max_size=5))
+def test_no_name_makes_the_reader_lose_a_file(rows: list[tuple[str, bytes, bytes, int | None]]) -> None:
+    raw, numbers = b"", b""
+    for status, old, new, lines in rows:
+        count = b"-\t-\t" if lines is None else b"%d\t0\t" % lines
+        raw += b":100644 100644 %b %b %b\0" % (b"a" * 40, b"b" * 40, status.encode())
+        raw += old + b"\0" + new + b"\0" if status in "RC" else new + b"\0"
+        numbers += count + (b"\0" + old + b"\0" + new if status in "RC" else new) + b"\0"
+
+    found, _ = read_changes(raw + numbers, b"")
+
+    assert [(one.status, os.fsencode(one.path)) for one in found] == [(status, new) for status, _, new, _ in rows]
 
 
 @given(st.binary())

@@ -81,6 +81,8 @@ def review(
 
     if path is not None and slug is not None:
         raise click.UsageError("Give either BRIEF or --project.")
+    if path is not None and str(path) != "-" and not path.exists():
+        raise click.UsageError(f"There is no file {str(path)!r}. A commit is named with --since.")
     if mode == "validate":
         ctx.exit(_validate(path, slug, as_json=as_json))
     form = "json" if as_json else form
