@@ -42,20 +42,20 @@ def decide(state: RunState, now: datetime, elsewhere: Elsewhere = NOTHING) -> tu
     if state.ended or state.plan is None:
         return ()
     if (state.limits or state.ledger.holds) and (booked := accounts(state, now, elsewhere)):
-        return _write(*booked)
+        return do.write(*booked)
     if state.cancel is not None and state.stage is not Stage.MAIN_MERGED:
         return _cancel(state, state.cancel, now)
     match state.stage:
         case Stage.IDLE:
             return _idle(state, now)
         case Stage.APPROVED:
-            return _write(moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"))
+            return do.write(moved(state, Stage.EXECUTING, by="scheduler", why="plan approved"))
         case Stage.EXECUTING:
             return _executing(state, now, elsewhere)
         case Stage.MERGE_PENDING:
             return _merge_pending(state, now)
         case Stage.MAIN_MERGED:
-            return _write(complete(state, now))
+            return do.write(complete(state, now))
         case _:
             assert_never(state.stage)
 
@@ -64,22 +64,22 @@ def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     workflow, count = state.accepted.workflow, len(state.tasks)
     boundary, subject = (Boundary.BRIEF_READY, "brief") if workflow else (Boundary.PLAN_READY, "plan")
     if not must_ask(state.policy.autonomy, boundary):
-        return _write(moved(state, Stage.APPROVED, by=policy_name(state), why=f"{subject} accepted"))
+        return do.write(moved(state, Stage.APPROVED, by=policy_name(state), why=f"{subject} accepted"))
     gate = state.gate_for(boundary, subject)
     if gate is None:
         plan = f"this plan of {count} task{'s' * (count != 1)}"
         question = f"Start {f'the workflow {workflow} on this brief' if workflow else plan}?"
-        return _write(ask(state, boundary, subject, question))
+        return do.write(ask(state, boundary, subject, question))
     if gate.answered is None:
         return _wait(gate)
     if not gate.approved:
-        return _write(*_denied(state, gate, now))
-    return _write(moved(state, Stage.APPROVED, by=gate.answered.by, why=gate.answered.why))
+        return do.write(*_denied(state, gate, now))
+    return do.write(moved(state, Stage.APPROVED, by=gate.answered.by, why=gate.answered.why))
 
 
 def _executing(state: RunState, now: datetime, elsewhere: Elsewhere) -> tuple[do.Step, ...]:
     if state.doomed:
-        return _write(*(ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()))
+        return do.write(*(ev.TaskSkipped(task=name, reason=why) for name, why in state.doomed.items()))
     effects: list[do.Step] = []
     for name in [n for n in state.ready if state.tasks[n].task.milestone] if _asks_here(state) else ():
         steps = milestone(state, state.tasks[name].task)
@@ -96,7 +96,7 @@ def _executing(state: RunState, now: datetime, elsewhere: Elsewhere) -> tuple[do
         return _stop_after_failure(state, effects, now)
     found = starts(state, now, elsewhere)
     if found.events:
-        return _write(*found.events)
+        return do.write(*found.events)
     more = ask_for_more(state, found, now, elsewhere)
     if more and isinstance(more[0], do.Write):
         return more
@@ -117,7 +117,7 @@ def _stop_after_failure(state: RunState, effects: list[do.Step], now: datetime) 
     entry = state.tasks[state.stopping]
     why = entry.reason if entry.task.milestone else f"{state.stopping} failed: {entry.reason}"
     end = "cancelled" if entry.task.milestone else "error"
-    return _write(moved(state, Stage.IDLE, by="scheduler", why=why), *over(state, end, now, why))
+    return do.write(moved(state, Stage.IDLE, by="scheduler", why=why), *over(state, end, now, why))
 
 
 def _asks_here(state: RunState) -> bool:
@@ -132,7 +132,7 @@ def _task(state: RunState, entry: TaskState, now: datetime, elsewhere: Elsewhere
             return (do.StopTask(task=name, source=entry.stop_source),)
         failure = Failure(cause=Cause.CANCELLED, message=f"stopped by {entry.stop_source}")
         letter = ev.DeadLetterAdded(task=name, reason="manual", attempts=0, failure=failure)
-        return _write(ev.TaskFailed(task=name, failure=failure), letter)
+        return do.write(ev.TaskFailed(task=name, failure=failure), letter)
     match entry.station:
         case Station.WORKING:
             if silence := entry.silence:
@@ -175,31 +175,31 @@ def _judge(state: RunState, entry: TaskState, now: datetime) -> tuple[do.Step, .
         return (do.StopTask(task=name, source="unknown"),)
     if failure.cause is Cause.INTERRUPTED:
         if entry.interruptions - len(entry.words) < MAX_INTERRUPTIONS or entry.forgiven == entry.last.number:
-            return _write(_retry(entry, failure, now, delay=0))
+            return do.write(_retry(entry, failure, now, delay=0))
         why = f"interrupted {entry.interruptions} times: it may crash us"
         gate = state.gates.get(entry.gate)
         if must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and (gate is None or gate.approved):
             question = f"{name} was {why}. Start it once more?"
-            return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
+            return do.write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
         failure = Failure(cause=Cause.INTERRUPTED, message=why)
         return (do.GiveUp(task=name, failure=failure, reason="crash-loop"),)
     if failure.cause is Cause.SESSION_LOST and entry.lost_sessions == 1:
-        return _write(_retry(entry, failure, now, delay=0))
+        return do.write(_retry(entry, failure, now, delay=0))
     agent, used = choice(entry, policy)
     if agent != (entry.last.agent or agent) and used == 0:
-        return _write(_retry(entry, failure, now, delay=0))
+        return do.write(_retry(entry, failure, now, delay=0))
     if is_parked(failure) and entry.parks < MAX_PARKS:
-        return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
+        return do.write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     left = is_retryable(retry_of(entry.task, policy.retry), failure) and used < entry.allowed_attempts(policy)
     if left or entry.forgiven == entry.last.number:
-        return _write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
+        return do.write(_retry(entry, failure, now, delay=_delay(state, entry, failure)))
     asks = must_ask(policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED) and not state.stopping
     if asks and failure.cause in _ASKED_AFTER:
         gate = state.gates.get(entry.gate)
         if gate is None or gate.approved:
             times = "one attempt" if entry.used_attempts == 1 else f"{entry.used_attempts} attempts"
             question = f"{name} is not done after {times}. Give it one more attempt?"
-            return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
+            return do.write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, name, question, failure.message))
     return (do.GiveUp(task=name, failure=failure, reason="max-retries"),)
 
 
@@ -223,13 +223,13 @@ def _between_waves(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         if gate:
             return gate
     if last:
-        return _write(
+        return do.write(
             *(phase_finished(state, phase) for phase in state.phases),
             moved(state, Stage.MERGE_PENDING, by="scheduler", why="all tasks are closed"),
         )
     number = min(state.tasks[name].wave for name in state.unblocked)
     names = tuple(name for name in state.unblocked if state.tasks[name].wave == number)
-    return _write(*queued(state, number, names))
+    return do.write(*queued(state, number, names))
 
 
 def _has_work(state: RunState) -> bool:
@@ -243,7 +243,7 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         if missing_checks(state):
             return (again,)
         receipts = wave_receipts(state)
-        return _write(ev.WaveFinished(wave=state.wave, ok=True, tree=state.integration_tree, receipts=receipts))
+        return do.write(ev.WaveFinished(wave=state.wave, ok=True, tree=state.integration_tree, receipts=receipts))
     broken = state.wave_failure[0]
     why = f"`{broken.command}` fails (exit {broken.exit_code}) on the integrated work of wave {state.wave}"
     if must_ask(state.policy.autonomy, Boundary.MANIFEST_AUDIT_FAILED):
@@ -251,29 +251,29 @@ def _verify_wave(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         gates = state.gates_about(Boundary.MANIFEST_AUDIT_FAILED, subject)
         if len(gates) < state.wave_failures:
             question = f"{why}. Check it again?"
-            return _write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, subject, question, broken.tail))
+            return do.write(ask(state, Boundary.MANIFEST_AUDIT_FAILED, subject, question, broken.tail))
         if gates[-1].waiting:
             return _wait(gates[-1])
         if gates[-1].approved:
             return (again,)
-    return _write(moved(state, Stage.IDLE, by="scheduler", why=why), *over(state, "error", now, why))
+    return do.write(moved(state, Stage.IDLE, by="scheduler", why=why), *over(state, "error", now, why))
 
 
 def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
     if state.changed and (turn := review_turn(state)) is not None:
-        return _write(turn)
+        return do.write(turn)
     if state.reviewed is not None and state.open_tasks:
-        return _write(moved(state, Stage.EXECUTING, by="review", why=said_of(state)))
+        return do.write(moved(state, Stage.EXECUTING, by="review", why=said_of(state)))
     if state.changed and (steps := _reviewed(state, now)):
         return steps
     target = state.accepted.target
     if not state.changed or not target:
         why = "" if not state.changed else f"HEAD was detached; the result is refs/muster/{state.run}/integration"
-        return _write(
+        return do.write(
             moved(state, Stage.IDLE, by="scheduler", why=why or "nothing to merge"), complete(state, now, why)
         )
     if state.main_commit:
-        return _write(
+        return do.write(
             moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why=f"{target} moved"), complete(state, now)
         )
     subject = target.removeprefix("refs/heads/")
@@ -285,7 +285,7 @@ def _merge_pending(state: RunState, now: datetime) -> tuple[do.Step, ...]:
             return gate
     elif not state.main_allowed:
         # Nobody is asked, but what allowed it stands in the journal all the same.
-        return _write(ev.GatePassed(boundary=Boundary.MAIN_MERGE, subject=subject, by=policy_name(state)))
+        return do.write(ev.GatePassed(boundary=Boundary.MAIN_MERGE, subject=subject, by=policy_name(state)))
     if state.main_blocked:
         return (do.Park(reason=f"{subject} was left alone: {state.main_blocked}"),)
     if state.main_started is not None:
@@ -307,12 +307,12 @@ def _reviewed(state: RunState, now: datetime) -> tuple[do.Step, ...]:
                 ),
             )
         case Next.FIX:
-            return _write(ev.TaskPlanned(task=fix_task(state)))
+            return do.write(ev.TaskPlanned(task=fix_task(state)))
         case Next.ASK:
             return _answered(state, now, Boundary.REVIEW_VERDICT, subject_of(state), question_of(state))
         case Next.END:
             why = said_of(state)
-            return _write(moved(state, Stage.IDLE, by="review", why=why), *over(state, "error", now, why))
+            return do.write(moved(state, Stage.IDLE, by="review", why=why), *over(state, "error", now, why))
 
 
 def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.Step, ...]:
@@ -331,7 +331,7 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
         started = state.main_started
         return (do.MoveMain(target=started.target, before=started.before, after=started.commit),)
     if state.main_commit:
-        return _write(
+        return do.write(
             moved(state, Stage.MAIN_MERGED, by=state.main_allowed, why="moved before the stop"), complete(state, now)
         )
     # Salvaging comes after: what counts is when the last process that was ended for this was gone.
@@ -345,8 +345,8 @@ def _cancel(state: RunState, request: CancelRequest, now: datetime) -> tuple[do.
     )
     end = over(state, "cancelled", now, request.source)
     if state.stage is Stage.IDLE:
-        return _write(cancelled, *end)
-    return _write(cancelled, moved(state, Stage.IDLE, by=request.source, why="cancelled"), *end)
+        return do.write(cancelled, *end)
+    return do.write(cancelled, moved(state, Stage.IDLE, by=request.source, why="cancelled"), *end)
 
 
 def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
@@ -357,12 +357,12 @@ def _passed(state: RunState, now: datetime, boundary: Boundary, subject: str, qu
 def _answered(state: RunState, now: datetime, boundary: Boundary, subject: str, question: str) -> tuple[do.Step, ...]:
     gate = state.gate_for(boundary, subject)
     if gate is None:
-        return _write(ask(state, boundary, subject, question))
+        return do.write(ask(state, boundary, subject, question))
     if gate.answered is None:
         return _wait(gate)
     if gate.approved:
         return ()
-    return _write(*_denied(state, gate, now))
+    return do.write(*_denied(state, gate, now))
 
 
 def _or_park(effects: list[do.Step], state: RunState) -> tuple[do.Step, ...]:
@@ -375,10 +375,6 @@ def _or_park(effects: list[do.Step], state: RunState) -> tuple[do.Step, ...]:
 def _wait(gate: Gate) -> tuple[do.Step, ...]:
     question = gate.asked.question if gate.asked is not None else gate.boundary.value
     return (do.Ask(gate=gate.id), do.Park(reason=question))
-
-
-def _write(*events: ev.Event) -> tuple[do.Step, ...]:
-    return (do.Write(events=events),)
 
 
 def _denied(state: RunState, gate: Gate, now: datetime) -> tuple[ev.Event, ...]:

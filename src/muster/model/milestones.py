@@ -20,21 +20,21 @@ def milestone(state: RunState, task: Task) -> tuple[do.Step, ...]:
     """What is not work: it is reached when a person says so, or at once where nobody is asked."""
     reached = ev.TaskSucceeded(task=task.id)
     if task.milestone == JOIN:
-        return _write(reached)
+        return do.write(reached)
     boundary, gate = Boundary(task.milestone), state.gate_for(Boundary(task.milestone), task.id)
     objections = [problem for name in task.reads if (problem := state.objections(name))]
     if boundary is Boundary.PLAN_CRITIC_BLOCKER and not objections:
-        return _write(reached)
+        return do.write(reached)
     if not must_ask(state.policy.autonomy, boundary):
-        return _write(ev.GatePassed(boundary=boundary, subject=task.id, by=policy_name(state)), reached)
+        return do.write(ev.GatePassed(boundary=boundary, subject=task.id, by=policy_name(state)), reached)
     if gate is None:
-        return _write(ask(state, boundary, task.id, _QUESTIONS[boundary], "\n".join(objections)))
+        return do.write(ask(state, boundary, task.id, _QUESTIONS[boundary], "\n".join(objections)))
     if gate.answered is None:
         return (do.Ask(gate=gate.id),)
     if gate.approved:
-        return _write(reached)
+        return do.write(reached)
     failure = Failure(cause=Cause.CANCELLED, message=why_denied(gate))
-    return _write(ev.TaskFailed(task=task.id, failure=failure))
+    return do.write(ev.TaskFailed(task=task.id, failure=failure))
 
 
 def ask(state: RunState, boundary: Boundary, subject: str, question: str, detail: str = "") -> ev.GateAsked:
@@ -53,7 +53,3 @@ def why_denied(gate: Gate) -> str:
 def policy_name(state: RunState) -> str:
     """Who decides where nobody is asked."""
     return f"autonomy {state.policy.autonomy.value}"
-
-
-def _write(*events: ev.Event) -> tuple[do.Step, ...]:
-    return (do.Write(events=events),)

@@ -66,12 +66,12 @@ def ask_for_more(state: RunState, found: Starts, now: datetime, elsewhere: Elsew
             "Nothing is lost: merged work stays, the other tasks wait."
         )
         asked = ask(state, Boundary.BUDGET_RAISE, limit.name, question, detail)
-        return (do.Write(events=(_exceeded(state, limit, "cap", now, elsewhere), asked)),)
+        return do.write(_exceeded(state, limit, "cap", now, elsewhere), asked)
     if gate.waiting:
         return (do.Ask(gate=gate.id),)
     assert gate.answered is not None
     cancelled = run_state(state, "cancel_requested", source="budget", requested=now, reason="budget")
-    return (do.Write(events=(cancelled,)),)
+    return do.write(cancelled)
 
 
 def raised(state: RunState, gate: Gate, budget: str, by: str) -> ev.BudgetLimitSet:

@@ -142,3 +142,8 @@ Effect = (
     | Ask
 )
 Step = Write | Effect | WakeAt | Park
+
+
+def write(*events: Event) -> tuple[Step, ...]:
+    """The one step of writing these decisions down."""
+    return (Write(events=events),)
