@@ -13,7 +13,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from muster.bench import summary
+from muster.bench import journal, summary
 from muster.clock import SystemClock
 from muster.model.attempts import Ending, Outcome, Usage
 from muster.model.entries import decode_event, encode_event
@@ -72,6 +72,8 @@ def measure(calls: int, entries: int) -> Iterator[Figure]:
     data = encode_event(event)
     yield _figure(f"encode an event of {len(data)} bytes", "us", 0.5, lambda: encode_event(event), {}, calls)
     yield _figure("decode and validate it", "us", 1.0, lambda: decode_event(event.type, data), {}, calls)
+    for append in journal.measure():
+        yield Figure(what=append.what, unit="us", budget=50.0, best=append.best, median=append.median)
     for name, values in samples(20_000).items():
         worst = _worst_error(values)
         yield Figure(what=f"error of p50, p95, p99: {name}", unit="%", budget=1.2, best=worst, median=worst)
