@@ -15,10 +15,15 @@ import pytest
 from muster.agents.command import CommandAgent
 from muster.clock import SystemClock
 from muster.context import current, within
+from muster.engine.journal import Journal
 from muster.executors.local import LocalExecutor
+from muster.model import events as ev
 from muster.model.correlation import Correlation
+from muster.model.state import initial
 from muster.ports import CheckSpec
+from muster.stores.memory import MemoryStore
 from tests.contracts.executor_contract import attempt
+from tests.contracts.store_support import ALICE, TTL_S
 
 RUN = Correlation(run="01r")
 FIRST, SECOND = (Correlation(run="01r", task=task, attempt=1) for task in ("T1", "T2"))
@@ -89,3 +94,19 @@ async def test_an_attempt_that_is_no_task_of_a_run_is_in_the_trace_of_the_run_th
     parent, attributes = (spec.workdir / "told").read_text().split()
     assert parent.split("-")[1] == RUN.trace
     assert attributes == "muster.run=01r,muster.task=security,muster.attempt=1"
+
+
+@pytest.mark.anyio
+async def test_an_entry_is_stamped_with_what_it_names_or_else_with_what_was_worked_for_when_it_was_told() -> None:
+    store, clock = MemoryStore(), SystemClock()
+    journal = Journal(store, clock, initial(RUN.run), await store.acquire(RUN.run, ALICE, clock.now(), TTL_S))
+
+    await journal.append([ev.ExportFailed(exporter="otlp", reason="of the run")])
+    with within(FIRST):
+        journal.mention(ev.ExportFailed(exporter="otlp", reason="of the attempt"))
+        journal.mention(ev.AgentSaid(task="T2", attempt=1, text="of another"))
+    await journal.append()
+
+    entries = await store.read(RUN.run)
+    assert [(entry.span, entry.parent) for entry in entries] == [(one.span, one.parent) for one in (RUN, FIRST, SECOND)]
+    assert {entry.trace for entry in entries} == {RUN.trace}
