@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,20 @@ async def test_a_program_without_a_key_is_never_ok_and_not_tried_again(
     assert outcome.failure is not None, outcome
     assert not is_retryable(RetryPolicy(), outcome.failure) or cli.dialect == "acp", outcome
     assert (stand.repo / "README.md").read_text() == README
+
+
+async def test_why_a_program_does_not_start_is_told_in_its_own_words(
+    cli: Cli, model: ModelServer, tmp_path: Path
+) -> None:
+    if cli.name != "claude" or os.geteuid():
+        pytest.skip("only Claude Code refuses root when nothing says that it is in a sandbox")
+    stand = Stand(cli, model, tmp_path, without=("IS_SANDBOX",))
+
+    outcome = await stand.play("do the scripted thing [[s:job]]", timeout_s=60.0)
+
+    assert outcome.failure is not None
+    assert outcome.failure.cause is Cause.ENVIRONMENT
+    assert "root" in outcome.failure.message
 
 
 async def test_a_program_is_found_with_its_version(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,25 @@ from muster.agents._dialect import cause_of_status, causes
 from muster.model.attempts import Cause
 
 _LONGEST = 16 * 1024
-# Error types as the providers document them: Anthropic, OpenAI, and Google's google.rpc.Code and ErrorInfo.
+# Error types as the providers document them: Anthropic, OpenAI, Google's google.rpc.Code and ErrorInfo, OpenCode Zen.
 _WORDS = causes(
     auth="authentication_error permission_error invalid_api_key API_KEY_INVALID UNAUTHENTICATED PERMISSION_DENIED",
-    limit_budget="billing_error insufficient_quota",
-    invalid_model="not_found_error model_not_found NOT_FOUND",
+    limit_budget="billing_error insufficient_quota CreditsError MonthlyLimitError UserLimitError",
+    invalid_model="not_found_error model_not_found NOT_FOUND ModelError",
     rate_limit="rate_limit_error rate_limit_exceeded RESOURCE_EXHAUSTED",
     overloaded="overloaded_error UNAVAILABLE",
     server="api_error server_error timeout_error INTERNAL DEADLINE_EXCEEDED",
     bad_request="invalid_request_error request_too_large context_length_exceeded INVALID_ARGUMENT FAILED_PRECONDITION",
 )
-# They say more than the status beside them: 400 for a wrong key, 429 for an account without money.
-_SHARPER = ("API_KEY_INVALID", "insufficient_quota")
+# They say more than the status beside them: 400 for a wrong key, 429 or 401 for an account without money.
+_SHARPER = (
+    "API_KEY_INVALID",
+    "insufficient_quota",
+    "CreditsError",
+    "MonthlyLimitError",
+    "UserLimitError",
+    "ModelError",
+)
 _WORD = re.compile(r'(?:\\{0,4}"|\(Status: )(' + "|".join(_WORDS) + r')(?:\\{0,4}"|\))')
 # `401: …`, `401 {…}`, `OpenAI API error (401): …`, `"code": 401`, and `  status: 401` as Node prints an error.
 _STATUS = re.compile(

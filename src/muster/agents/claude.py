@@ -11,6 +11,8 @@ from muster.ports import AttemptSpec, Binding, Capabilities, Detected, Launch
 _ENV = {
     # Retrying is the run's policy; by itself it retries 10 times, for minutes.
     "CLAUDE_CODE_MAX_RETRIES": "2",
+    # Why it did not start, as a result and not on stderr alone.
+    "CLAUDE_CODE_STARTUP_FAILURE_RESULTS": "1",
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_TELEMETRY": "1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from muster.agents import _dialect as dialect
@@ -17,7 +18,7 @@ _ERRORS = dialect.causes(
     auth="ProviderAuthError",
     invalid_model="ProviderModelNotFoundError",
     environment="ProviderInitError ConfigInvalidError ConfigJsonError",
-    bad_request="ContextOverflowError",
+    bad_request="ContextOverflowError ContentFilterError",
     incomplete="MessageOutputLengthError StructuredOutputError",
     cancelled="MessageAbortedError",
 )
@@ -161,9 +162,13 @@ def _used(tokens: dict[str, Any], cost_usd: float | None) -> Usage:
 
 
 def _wait_s(headers: dict[str, Any]) -> float | None:
-    """What `retry-after` and `retry-after-ms` ask for, when they count (RFC 9110 also allows a date)."""
+    """What `retry-after` and `retry-after-ms` ask for; RFC 9110 also allows a date, beside that of the answer."""
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = text_of(headers.get(name))
         if value.replace(".", "", 1).isascii() and value.replace(".", "", 1).isdigit():
             return price(float(value) * unit_s)
-    return None
+    try:
+        until, now = (parsedate_to_datetime(text_of(headers.get(name))) for name in ("retry-after", "date"))
+        return price((until - now).total_seconds())
+    except (TypeError, ValueError):
+        return None
