@@ -1,6 +1,7 @@
 """The written pages and the code say the same."""
 
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -23,6 +24,8 @@ PAGES = sorted(
 )
 # A file of this repository as a page names it; what begins with a dot or a < is in somebody else's.
 NAMED = re.compile(r"`((?:src|tests|docs|scripts|examples|changes)/[\w./+-]+|(?:[a-z_]+/)+[a-z_]+\.py)`")
+# A command line, in a block or in the text.
+COMMAND = re.compile(r"(?:`|^(?:\$ )?)(?:\.venv/bin/)?muster ([a-z][^`\n]*)(?:`|$)", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
 
 
@@ -76,6 +79,30 @@ def test_a_page_links_only_to_what_is_there(page: str) -> None:
             broken.append(f"{path}#{anchor}" if anchor else path)
 
     assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_names_only_commands_and_options_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+
+    unknown = [f"{line}: {word}" for line in COMMAND.findall(text) for word in unknown_words(line)]
+
+    assert unknown == []
+
+
+def unknown_words(line: str) -> list[str]:
+    """The words of a command line that Muster would not know: a command's name, or an option."""
+    words = shlex.split(re.split(r"[,;&#|]| then ", line)[0])
+    command: click.Command = cli
+    options: set[str] = {"refute", "-m"} if words[0] == "review" else set()
+    while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z]+", words[0]):
+        if (found := command.get_command(click.Context(command), words[0])) is None:
+            return [words[0]]
+        command, words = found, words[1:]
+    # A group alone does what one of its commands does.
+    able = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+    options |= {name for each in able for option in each.params for name in (*option.opts, *option.secondary_opts)}
+    return [word for word in words if word.startswith("-") and word.partition("=")[0] not in {*options, "-", "--help"}]
 
 
 @pytest.mark.parametrize(("heading", "keys"), [("The manifest", MANIFEST_KEYS), ("The front matter", FRONT_KEYS)])
