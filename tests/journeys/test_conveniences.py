@@ -24,6 +24,15 @@ def test_a_plan_is_run_as_it_is_also_where_words_are_expected(site: Site) -> Non
     assert (loose.code, "-m" in loose.err) == (2, True)
 
 
+def test_a_brief_leads_to_a_plan_by_agents_or_by_hand(site: Site) -> None:
+    said = site.muster("brief", "-m", "Make it faster").out
+
+    agents, hand = said.splitlines()[-2:]
+    assert agents.startswith("next:  muster plan --project make-it-faster")
+    assert site.muster("plan", "new", hand.split()[4]).code == 0
+    assert site.muster("run", "--project", "make-it-faster", "--dry-run").code == 0
+
+
 def test_trust_shows_what_it_allows_and_asks_at_a_terminal(site: Site) -> None:
     site.write({"muster.toml": "[git]\nhooks = true\n"})
 

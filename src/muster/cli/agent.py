@@ -36,7 +36,9 @@ def ls(as_json: bool) -> None:
     table(
         ["AGENT", "FOUND", "VERSION", "LOGIN", "CAN"],
         [
-            (r["name"], "yes" if r["found"] else "no", r["version"], r["auth"], ", ".join(r["capabilities"]))
+            (r["name"], "yes", r["version"], r["auth"], ", ".join(r["capabilities"]))
+            if r["found"]
+            else (r["name"], "no")
             for r in rows
         ],
     )

@@ -66,7 +66,8 @@ def brief(
     click.echo(f"{'wrote' if written else 'fine as it is:'} {shown}")
     for question in found.open_questions:
         click.echo(f"open:  {' '.join(question.split())}")
-    click.echo(f"next:  look at {shown}, then muster plan new .muster/projects/{found.slug}/plan.md")
+    click.echo(f"next:  muster plan --project {found.slug} has agents plan it")
+    click.echo(f"or:    muster plan new .muster/projects/{found.slug}/plan.md begins a plan of your own")
 
 
 def words(file: Path | None, messages: tuple[str, ...]) -> tuple[bytes, str]:

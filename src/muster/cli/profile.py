@@ -90,7 +90,8 @@ def lint(as_json: bool) -> int:
     else:
         for problem in loaded.problems.values():
             click.echo(problem)
-        click.echo(f"{own} profiles of your own are in order, {len(loaded.problems)} files are not.")
+        wrong = len(loaded.problems)
+        click.echo(f"{own} of your own can be used, {wrong} file{'s' * (wrong != 1)} cannot")
     return 6 if loaded.problems else 0
 
 
