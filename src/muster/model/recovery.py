@@ -1,20 +1,10 @@
-"""Recovery: whether a run was interrupted, what resuming it means, and how much of a damaged journal may go."""
+"""Recovery: whether a run was interrupted, and how much of a damaged journal may go."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-from muster.model.record import Record
-from muster.model.state import ENDED, RunState, Station
-
-
-class RecoveryPlan(Record, frozen=True):
-    """What resuming a run after entry ``from_seq`` comes to, as names of tasks."""
-
-    from_seq: int
-    restart: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
-    waiting: tuple[str, ...] = ()
+from muster.model.state import ENDED
 
 
 def is_interrupted(state: str, *, held: bool, owner_here: bool, owner_alive: bool, expired: bool) -> bool:
@@ -30,16 +20,6 @@ def is_interrupted(state: str, *, held: bool, owner_here: bool, owner_alive: boo
     """
     gone = not owner_alive if owner_here else expired
     return state not in ENDED and held and gone
-
-
-def recovery_plan(state: RunState) -> RecoveryPlan:
-    """What a new owner finds: attempts in flight, which it adopts or starts again, and what stays as it is."""
-    return RecoveryPlan(
-        from_seq=state.seq,
-        restart=tuple(name for name in state.busy if state.tasks[name].station is Station.WORKING),
-        kept=tuple(name for name, entry in state.tasks.items() if entry.status.closed),
-        waiting=tuple(gate.id for gate in state.waiting_gates),
-    )
 
 
 def cut_after(good: int, last: int, sound: Collection[int]) -> int | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
-from muster.model.recovery import recovery_plan
 from muster.model.retry import is_parked
 from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
@@ -38,9 +37,9 @@ def crew_words(state: RunState) -> str:
 
 def recovery_question(state: RunState) -> str:
     """What to ask a person about a run whose owner is gone."""
-    plan = recovery_plan(state)
-    tasks = f"{len(plan.restart)} task{'s' * (len(plan.restart) != 1)}"
-    return f"Run {state.run} was interrupted at entry {plan.from_seq}: {tasks} would restart. Resume?"
+    working = sum(state.tasks[name].station is Station.WORKING for name in state.busy)
+    tasks = f"{working} task{'s' * (working != 1)}"
+    return f"Run {state.run} was interrupted at entry {state.seq}: {tasks} would restart. Resume?"
 
 
 def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
@@ -104,6 +103,7 @@ def run_view(state: RunState, live: bool) -> dict[str, Any]:
         "duration_ms": duration_ms(state.started_at, state.ended_at or state.last_at),
         "resumed": state.epoch,
         "entries": state.seq,
+        "unknown_entries": state.unknown_entries,
         "tasks": [task_view(entry) for entry in state.tasks.values()],
         "waves": state.waves,
         "gates": [gate_view(state, gate) for gate in state.gates.values()],
