@@ -70,41 +70,33 @@ class GitError(MusterError):
 
 
 class Git:
-    """Calls git in one repository; ``calls`` counts the processes of all that were derived from the same one."""
+    """Calls git in one repository."""
 
     def __init__(self, root: Path, *, environ: Mapping[str, str] | None = None) -> None:
         outside = os.environ if environ is None else environ
         self.root = root
-        self.calls: dict[str, int] = {}
         self._env = {name: outside[name] for name in _ALLOWED if name in outside} | _FIXED
         self._settings: tuple[str, ...] = _SETTINGS
 
     def at(self, folder: Path, admin: Path) -> Git:
         """The same for a linked worktree, whatever its ``.git`` file or its configuration say about places."""
-        git = Git(folder, environ={})
-        git.calls = self.calls
-        git._env = {**self._env, "GIT_DIR": str(admin), "GIT_WORK_TREE": str(folder)}
-        git._settings = (*_SETTINGS, *_OWN_FOLDER)
-        return git
+        return self._with(folder, {"GIT_DIR": str(admin), "GIT_WORK_TREE": str(folder)}, _OWN_FOLDER)
 
     def marked(self, marker: str) -> Git:
         """The same with every process carrying a marker, by which others can find it."""
-        git = Git(self.root, environ={})
-        git.calls, git._env = self.calls, {**self._env, MARKER: marker}
-        return git
+        return self._with(self.root, {MARKER: marker})
 
     def elsewhere(self, folder: Path) -> Git:
         """The same in another folder of the user's."""
-        git = Git(folder, environ={})
-        git.calls, git._env = self.calls, self._env
-        return git
+        return self._with(folder)
 
     def bare(self, common: Path) -> Git:
         """The same in the repository's own folder, without any work tree."""
-        git = Git(common, environ={})
-        git.calls = self.calls
-        git._env = {**self._env, "GIT_DIR": str(common)}
-        git._settings = (*_SETTINGS, "core.bare=true")
+        return self._with(common, {"GIT_DIR": str(common)}, ("core.bare=true",))
+
+    def _with(self, root: Path, env: Mapping[str, str] | None = None, settings: tuple[str, ...] = ()) -> Git:
+        git = Git(root, environ={})
+        git._env, git._settings = {**self._env, **(env or {})}, (*_SETTINGS, *settings)
         return git
 
     async def __call__(
@@ -129,7 +121,6 @@ class Git:
         environment = {**self._env, **(env or {})}
         if index is not None:
             environment["GIT_INDEX_FILE"] = str(index)
-        self.calls[args[0]] = self.calls.get(args[0], 0) + 1
         done = await run(argv, cwd=cwd or self.root, env=environment, stdin=stdin, timeout_s=timeout_s)
         if check and done.code != 0:
             raise problem(args, done)

@@ -31,11 +31,6 @@ class Status(Record, frozen=True):
     nested: tuple[bytes, ...] = ()
     ignored: tuple[bytes, ...] = ()
 
-    @property
-    def clean(self) -> bool:
-        """Whether nothing is there that a commit would take."""
-        return not (self.changes or self.untracked or self.nested)
-
 
 class Difference(Record, frozen=True):
     """One path in which two trees differ."""

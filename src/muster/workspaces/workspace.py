@@ -90,11 +90,6 @@ class GitWorkspace:
             for lock in (self._at.common / refs).rglob("*.lock"):
                 lock.unlink(missing_ok=True)
 
-    @property
-    def calls(self) -> dict[str, int]:
-        """How many git processes were started, by command."""
-        return self._git.calls
-
     async def prepare(self, task: str, attempt: int, base: str, *, keep: bool = False) -> Path:
         """Give the task a clean folder at ``base``, or the one that it has; see the seam."""
         await self._make_ready(base)
