@@ -244,7 +244,23 @@ async def test_exactly_a_hundred_files_pass_and_one_more_is_refused(project: Git
     assert passed.refused == ""
     assert "101 files" in refused.refused
     assert len(refused.covered) == 101
-    assert refused.suggestions[0].startswith(f"muster review --since {middle[:12]} (1 files")
+    assert refused.suggestions[0].startswith(f"muster review --since {middle[:12]} (1 file,")
+
+
+async def test_what_is_not_committed_is_counted_in_what_is_suggested(project: GitProject) -> None:
+    since = project.head()
+    middle = project.commit("Many", {f"f{n}.txt": "x\n" for n in range(60)})
+    project.write({f"g{n}.txt": "x\n" for n in range(60)})
+    parted = await find_scope(project.top, since=since)
+    project.write({f"h{n}.txt": "x\n" for n in range(60)})
+    too_large = await find_scope(project.top, since=since)
+
+    fitting, committed = parted.suggestions
+    assert fitting.startswith(f"muster review --since {middle[:12]} (60 files,")
+    assert fitting.endswith("uncommitted changes)")
+    assert committed.startswith(f"at {middle[:12]}: muster review --since {since[:12]} (60 files,")
+    assert not (await find_scope(project.top, since=middle, include_uncommitted=False)).too_large
+    assert too_large.suggestions[0].startswith("What is not committed is too large by itself (120 files,")
 
 
 async def test_exactly_four_hundred_thousand_bytes_pass_and_one_more_is_refused(project: GitProject) -> None:

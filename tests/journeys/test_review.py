@@ -97,8 +97,16 @@ def test_a_project_keeps_its_review_and_checks_and_mends_it(site: Site) -> None:
     assert not (site.top / ".muster/state").exists(), "before muster init nothing else is written"
     site.muster("init")
     site.muster("review", "--since", "HEAD~1", "--project", "calm")
-    (noted,) = (site.top / ".muster/state/reviews.jsonl").read_text().splitlines()
-    assert json.loads(noted)["verdict"] == "ALLOW"
+    (line,) = (site.top / ".muster/state/reviews.jsonl").read_text().splitlines()
+    noted = json.loads(line)
+    assert (noted["slug"], noted["verdict"], noted["reviewed_files_count"], noted["mode"]) == (
+        "calm",
+        "ALLOW",
+        1,
+        "default",
+    )
+    assert noted["counts"] == {"BLOCKER": 0, "MAJOR": 0, "MINOR": 0, "SUGGESTION": 0}
+    assert {"ts", "duration_ms"} < set(noted)
     assert (mended.json["mended"], [issue["code"] for issue in mended.json["issues"]]) == (True, ["COUNTS"])
     assert "'verdict' is missing" in broken.out
 

@@ -31,6 +31,7 @@ from muster.ports import Agent, Clock, Executor, Reviewer, ReviewSeat, Workspace
 from muster.review.agents import AgentReviewer
 from muster.review.coordinator import Earlier
 from muster.review.document import format_review
+from muster.review.plain import plain
 from muster.review.review import ReviewRequest, review
 
 REVIEW = "review.md"
@@ -150,7 +151,7 @@ def note_review(project: Path, finished: ReviewFinished, at: datetime) -> None:
     folder = project / ".muster" / "state"
     if not folder.is_dir():
         return
-    line = {"type": ReviewFinished.type, "ts": at, **msgspec.to_builtins(finished)}
+    line = {"type": ReviewFinished.type, "ts": at, **plain(finished)}
     file = os.open(
         folder / "reviews.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
     )

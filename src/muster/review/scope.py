@@ -156,7 +156,7 @@ async def _read(
         disagreeing=() if too_long else disagreeing,
     )
     if scope.too_large:
-        fitting = await suggest(objects, before, head, MAX_FILES, MAX_DIFF_BYTES)
+        fitting = await suggest(objects, before, head, tree, MAX_FILES, MAX_DIFF_BYTES)
         return msgspec.structs.replace(scope, suggestions=fitting)
     ids = [b for c in changes for b, mode in ((c.old_blob, c.old_mode), (c.blob, c.mode)) if mode != _GITLINK]
     return msgspec.structs.replace(scope, blobs=await objects.blobs(ids))

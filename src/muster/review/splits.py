@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from muster.model.errors import EnvironmentProblem
+from muster.model.errors import EnvironmentProblem, TooMuchOutput
 from muster.model.record import Record
 from muster.review.diff import read_listing, read_patch
 from muster.review.objects import Objects
@@ -21,30 +21,49 @@ class _Step(Record, frozen=True):
     subject: str
     size: int
     headers: frozenset[bytes]
+    committed: bool = True
 
 
-async def suggest(objects: Objects, before: str, head: str, max_files: int, max_bytes: int) -> tuple[str, ...]:
-    """Ranges of the newest commits that fit, newest first; each one was measured."""
+async def suggest(
+    objects: Objects, before: str, head: str, tree: str, max_files: int, max_bytes: int
+) -> tuple[str, ...]:
+    """Ranges of the newest commits that fit, newest first; each one was measured.
+
+    ``tree`` is that of uncommitted changes, which go with the newest range, or empty.
+    """
     if not head:
         return ("Nothing is committed yet: commit in smaller parts, and review each.",)
     try:
-        steps = list(_steps(await objects.history(before, head, _COMMITS)))
-        return tuple(
-            [await _line(objects, part, head, max_files, max_bytes) for part in _parts(steps, max_files, max_bytes)]
-        )
+        steps = [await _uncommitted(objects, head, tree)] if tree else []
+        steps += _steps(await objects.history(before, head, _COMMITS))
+        parts = _parts(steps, max_files, max_bytes)
+        return tuple([await _line(objects, part, tree or head, max_files, max_bytes) for part in parts])
     except EnvironmentProblem:
         return ("The history could not be read: name a commit closer to HEAD with --since.",)
+    except TooMuchOutput:
+        return ("What changed is too long to be measured: commit in smaller parts, and review each.",)
 
 
-async def _line(objects: Objects, steps: list[_Step], head: str, max_files: int, max_bytes: int) -> str:
+async def _uncommitted(objects: Objects, head: str, tree: str) -> _Step:
+    patch = await objects.patch(head, tree)
+    headers = frozenset(section.header for section in read_patch(patch))
+    return _Step(commit=tree, parent=head, subject="", size=len(patch), headers=headers, committed=False)
+
+
+async def _line(objects: Objects, steps: list[_Step], end: str, max_files: int, max_bytes: int) -> str:
     newest, oldest = steps[0], steps[-1]
     since, until = oldest.parent or objects.empty_tree, newest.commit
     files = len(list(read_listing(await objects.listing(since, until))))
     size = len(await objects.patch(since, until))
-    what = f"{files} files, {size:,} bytes, {len(steps)} commit{'s' * (len(steps) > 1)}"
+    commits = sum(step.committed for step in steps)
+    parts = [f"{files} file{'s' * (files != 1)}", f"{size:,} bytes"]
+    parts += [f"{commits} commit{'s' * (commits > 1)}"] * bool(commits)
+    what = ", ".join(parts + ["uncommitted changes"] * (not newest.committed))
     if files > max_files or size > max_bytes:
+        if not commits:
+            return f"What is not committed is too large by itself ({what}): commit it in parts, and review each."
         return f"{until[:12]} {oldest.subject[:60]!r} is too large by itself ({what}): split this commit."
-    place = "" if until == head else f"at {until[:12]}: "
+    place = "" if until == end else f"at {until[:12]}: "
     return f"{place}muster review --since {since[:12]} ({what})"
 
 
