@@ -102,7 +102,7 @@ def test_a_project_keeps_its_review_and_checks_and_mends_it(site: Site) -> None:
     assert (noted["slug"], noted["verdict"], noted["reviewed_files_count"], noted["mode"]) == (
         "calm",
         "ALLOW",
-        1,
+        2,
         "default",
     )
     assert noted["counts"] == {"BLOCKER": 0, "MAJOR": 0, "MINOR": 0, "SUGGESTION": 0}
