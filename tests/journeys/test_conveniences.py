@@ -169,6 +169,20 @@ def test_a_shell_completes_commands_and_runs(site: Site) -> None:
     assert completed("muster run --gates ") == ["open", "closed", "adaptive"]
 
 
+def test_ps_shows_what_the_plan_says_and_not_what_is_around_it(site: Site) -> None:
+    meeting = site.meeting()
+    site.plan(task("one", meeting.command))
+    running = site.start("run", "--plan", "plan.md")
+    pid = meeting.reached()
+
+    commands = {one["pid"]: one["command"] for one in site.muster("ps", "--json").json["processes"]}
+
+    assert meeting.command[:100] in commands[pid]
+    assert f"\n{pid}  " in site.muster("ps").out
+    site.muster("stop")
+    running.end()
+
+
 def test_a_type_of_event_that_there_is_not_is_refused_with_the_nearest(site: Site) -> None:
     refused = site.muster("events", "--type", "run.stat")
 

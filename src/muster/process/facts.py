@@ -14,7 +14,6 @@ from muster.model.record import Record
 
 MARKER = "MUSTER_ATTEMPT"
 _ENTRY = b"\0" + MARKER.encode() + b"="
-_SHOWN_COMMAND = 300
 _KTHREADD = 2
 _EXEC_LOOKS = 20
 _EXEC_PAUSE_S = 0.001
@@ -55,8 +54,8 @@ class System(Protocol):
     def marker(self, pid: int) -> str | None:
         """The value of the attempt marker in its environment; empty when unmarked, None when unreadable."""
 
-    def command(self, pid: int) -> str:
-        """The command line for people."""
+    def argv(self, pid: int) -> list[str]:
+        """What it was started with; empty when nobody may know."""
 
     def pids(self) -> Iterator[int]:
         """All processes."""
@@ -140,10 +139,9 @@ class ProcFs:
             return False
         return not _read(f"/proc/{pid}/cmdline")
 
-    def command(self, pid: int) -> str:
-        """The command line for people."""
-        line = _read(f"/proc/{pid}/cmdline").replace(b"\0", b" ").decode("utf-8", "replace")
-        return line.strip()[:_SHOWN_COMMAND]
+    def argv(self, pid: int) -> list[str]:
+        """What it was started with; empty when nobody may know."""
+        return _read(f"/proc/{pid}/cmdline").decode("utf-8", "replace").rstrip("\0").split("\0")
 
     def pids(self) -> Iterator[int]:
         """All processes."""
@@ -207,13 +205,13 @@ class Portable:
                 time.sleep(_EXEC_PAUSE_S)
         return None
 
-    def command(self, pid: int) -> str:
-        """The command line for people."""
+    def argv(self, pid: int) -> list[str]:
+        """What it was started with; empty when nobody may know."""
         import psutil
 
         with suppress(psutil.Error, OSError):
-            return " ".join(psutil.Process(pid).cmdline())[:_SHOWN_COMMAND]
-        return ""
+            return psutil.Process(pid).cmdline()
+        return []
 
     def pids(self) -> Iterator[int]:
         """All processes."""

@@ -11,6 +11,9 @@ from muster.model.record import Record
 from muster.ports import Owner
 from muster.process import facts
 from muster.process.facts import Facts
+from muster.process.shim import unwrapped
+
+_SHOWN = 300
 
 
 class Marked(Record, frozen=True):
@@ -59,9 +62,13 @@ def covers(prefix: str, marker: str) -> bool:
 def list_marked(prefix: str = "") -> tuple[Marked, ...]:
     """All living processes of this user whose attempt is named by ``prefix``; all attempts when it is empty."""
     return tuple(
-        Marked(pid=one.pid, started=one.started, marker=marker, command=facts.system.command(one.pid))
+        Marked(pid=one.pid, started=one.started, marker=marker, command=_shown(one.pid))
         for one, marker in _marked(lambda marker: covers(prefix, marker))
     )
+
+
+def _shown(pid: int) -> str:
+    return " ".join(unwrapped(facts.system.argv(pid)))[:_SHOWN]
 
 
 def relatives(match: Callable[[str], bool], leader: Facts | None) -> dict[int, Facts]:

@@ -77,6 +77,11 @@ def recorded(argv: Sequence[str], record: Path) -> tuple[str, ...]:
     return (_SHELL, "-c", _SCRIPT, "muster", str(record), *argv)
 
 
+def unwrapped(argv: Sequence[str]) -> Sequence[str]:
+    """What a person wrote, of a command that `recorded` made."""
+    return argv[5:] if len(argv) > 5 and argv[2] in (_SCRIPT, _WITHIN) else argv
+
+
 def read_record(record: Path) -> LifeRecord:
     """Read what a shim has written; a file that is missing or cut short says less, never something wrong."""
     try:

@@ -50,10 +50,11 @@ def run_text(state: RunState, live: bool) -> str:
     lines += [f"waits   for {one.last.agent} until {one.retry_at:%Y-%m-%d %H:%M} UTC" for one in parked(state)]
     if state.main_hint:
         lines.append(f"try     {state.main_hint}")
+    width = min(max((12, *map(len, state.tasks))), 30)
     for number, wave in enumerate(state.waves, start=1):
         lines += ["", f"wave {number}"]
         for name in wave:
-            lines += _task_lines(state.tasks[name])
+            lines += _task_lines(state.tasks[name], width)
     if not state.ended:
         for gate in state.waiting_gates:
             question = gate.asked.question if gate.asked is not None else gate.boundary.value
@@ -80,11 +81,11 @@ def next_step(state: RunState) -> str:
     return ""
 
 
-def _task_lines(entry: TaskState) -> list[str]:
+def _task_lines(entry: TaskState, width: int) -> list[str]:
     word = word_for(entry)
     title = entry.task.title if entry.task.title != entry.task.id else ""
     tries = f" ({len(entry.attempts)} attempts)" if len(entry.attempts) > 1 else ""
-    lines = [f"  {_MARKS.get(word, '>')} {entry.task.id:<12} {word}{tries}  {title}".rstrip()]
+    lines = [f"  {_MARKS.get(word, '>')} {entry.task.id:<{width}} {word}{tries}  {title}".rstrip()]
     if entry.reason and word != "done" and not _said_by_last(entry):
         lines.append(f"      {entry.reason.splitlines()[0]}")
     for attempt in entry.attempts:
