@@ -102,6 +102,26 @@ def test_a_role_is_not_given_to_an_agent_that_cannot_do_without_its_tools(tmp_pa
         settled("claude", "codex")
 
 
+@pytest.mark.parametrize(
+    ("asked", "gets"),
+    [
+        ("claude@low", "claude@low"),
+        ("executor", "claude:opus@high"),
+        ("executor@low", "claude:opus@low"),
+        ("executor:sonnet", "claude:sonnet"),
+        ("executor:sonnet@low", "claude:sonnet@low"),
+    ],
+)
+def test_a_task_may_ask_for_another_model_or_effort_than_whoever_takes_its_role_has(
+    asked: str, gets: str, tmp_path: Path
+) -> None:
+    policy = RunPolicy(team={"executor": ("claude:opus@high",)})
+
+    (task,) = settle_tasks([Task(id="T1", agent=asked)], policy, {"claude": ClaudeAgent()}, tmp_path)
+
+    assert task.agent == gets
+
+
 PROGRAMS: dict[str, type[Agent]] = {"pi": PiAgent, "opencode": OpenCodeAgent}
 
 

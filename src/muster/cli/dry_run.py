@@ -9,7 +9,7 @@ import click
 from msgspec.structs import replace
 
 from muster.model.gates import Boundary, must_ask
-from muster.model.plan import JOIN, Changes, Plan, Task
+from muster.model.plan import JOIN, Changes, Plan, Task, chosen
 from muster.model.plan_graph import graph_text
 from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE
@@ -65,7 +65,7 @@ def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapp
     for task in work:
         for agent in (task.agent, *task.fallbacks) if not task.is_command else ():
             phases.setdefault(task.phase, {})[_seat(policy, agent, task.phase)] = None
-            name = agent.partition(":")[0]
+            name = chosen(agent).name
             if role_of(policy, task).max_turns is not None and not able[name].capabilities.turns:
                 advice.append(f"max_turns has no effect on {task.id}: nobody can count the turns of {name}.")
         for agent in agents_for(policy, DEFAULT_ROLE, "execute") if task.produces == "plan" else ():
@@ -87,6 +87,5 @@ def forecast_of(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapp
 
 def _seat(policy: RunPolicy, agent: str, phase: str) -> str:
     """An agent with the model that it would be started with."""
-    name, _, own = agent.partition(":")
-    wanted = own.partition("@")[0] or policy.phase_models.get(phase, "")
-    return f"{name} with {wanted}"
+    name, model, _ = chosen(agent)
+    return f"{name} with {model or policy.phase_models.get(phase, '')}"

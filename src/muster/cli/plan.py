@@ -193,7 +193,9 @@ def _brief_sha256(project: Path | None, slug: str) -> str:
 
 def _strangers(found: Plan) -> Iterator[Issue]:
     """Agents that nobody knows here; a warning, as they may be known where the plan will run."""
-    named = {task.id: task.agent.partition(":")[0] for task in found.tasks if task.agent and not task.is_command}
+    from muster.model.plan import chosen
+
+    named = {task.id: chosen(task.agent).name for task in found.tasks if task.agent and not task.is_command}
     if not named:
         return
     from muster.cli.project import find_any_project, read_settings

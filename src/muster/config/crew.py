@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from muster.config.definitions import find_team, load_definitions
 from muster.config.settings import Settings
 from muster.model.brief import Criterion
-from muster.model.plan import Plan
+from muster.model.plan import Plan, chosen
 from muster.model.policy import RunPolicy
 from muster.model.state import replace
 from muster.model.workflow import Team
@@ -28,7 +28,7 @@ def with_crew(
     default = settings.agents.default
     seats = {role: tuple(_seat(agent, default) for agent in agents) for role, agents in found.roles.items()}
     plans = any(task.produces == "plan" for task in plan.tasks)
-    named = known.roles if plans else {*seats, *(task.agent.partition(":")[0] for task in plan.tasks)}
+    named = known.roles if plans else {*seats, *(chosen(task.agent).name for task in plan.tasks)}
     return replace(
         policy,
         max_parallel=min(policy.max_parallel, found.max_parallel or policy.max_parallel),
@@ -43,4 +43,4 @@ def with_crew(
 
 def _seat(agent: str, default: str) -> str:
     """An agent of a team; ``default`` is whoever the settings name."""
-    return default + agent.removeprefix("default") if agent.partition(":")[0] == "default" else agent
+    return default + agent.removeprefix("default") if chosen(agent).name == "default" else agent

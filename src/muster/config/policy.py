@@ -22,7 +22,7 @@ from muster.model.findings import CONFORMANCE, CORRECTNESS
 from muster.model.heartbeats import Thresholds
 from muster.model.limits import DAY, PROJECT, RUN, Limit, parse_budget
 from muster.model.notifications import Rules, Severity
-from muster.model.plan import Task
+from muster.model.plan import Task, chosen
 from muster.model.policy import RetryPolicy, RunPolicy, agents_for
 from muster.model.profiles import ProfileChoice
 from muster.model.roles import ROLES
@@ -90,7 +90,7 @@ def with_fixer(policy: RunPolicy, tasks: Iterable[Task]) -> RunPolicy:
 
     The scripted agent plays its prompt and nothing else, so it cannot; bound to a script it has a name of its own.
     """
-    used = (task.agent for task in tasks if task.agent and task.agent.partition(":")[0] != "scripted")
+    used = (task.agent for task in tasks if task.agent and chosen(task.agent).name != "scripted")
     return replace(policy, fixer=next(used, ""))
 
 
@@ -103,10 +103,10 @@ def with_models(policy: RunPolicy, tasks: Iterable[Task], settings: AgentsSettin
     table = load_models(settings.named)
     models, permissions = {}, {}
     for agent, phase in dict.fromkeys(_seats(policy, tasks)):
-        name, _, own = agent.partition(":")
+        name, model, _ = chosen(agent)
         bound = settings.named.get(name, AgentSettings())
         permissions[name] = bound.permission
-        if not own.partition("@")[0]:
+        if not model:
             wanted = policy.phase_models.get(phase, "")
             models[name if phase == "execute" else f"{name}/{phase}"] = resolve_model(
                 table, name, wanted, dialect=bound.dialect

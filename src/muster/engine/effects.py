@@ -19,7 +19,7 @@ from muster.model.errors import ConflictError
 from muster.model.ids import attempt_folder, attempt_id
 from muster.model.messages import answered
 from muster.model.packet import packet
-from muster.model.plan import Task
+from muster.model.plan import Task, chosen
 from muster.model.policy import model_of, role_of
 from muster.model.sessions import spent_before
 from muster.model.state import Gate, RunState, Station, TaskState, replace
@@ -341,8 +341,7 @@ class Effects:
             told = {name: answer_of(self._folder, state.tasks[name]) for name in task.reads if name in state.tasks}
             answers = {name: text for name, text in told.items() if text}
             prompt = packet(state, entry, prompt, token_hex(8), brief=brief, answers=answers)
-        _, _, model = (attempt.agent or task.agent).partition(":")
-        model, _, effort = model.partition("@")
+        _, model, effort = chosen(attempt.agent or task.agent)
         role = role_of(policy, task)
         return AttemptSpec(
             id=attempt_id(state.run, task.id, attempt.number),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from muster.model.attempts import Attempt
+from muster.model.plan import chosen
 from muster.model.state import RunState, TaskState
 from muster.ports import CommitNote
 
@@ -47,4 +48,4 @@ def main_note(state: RunState) -> CommitNote:
 def agent_name(entry: TaskState) -> str:
     """Who does the work: a plain command, or the adapter without model and effort."""
     agent = (entry.last.agent if entry.attempts else "") or entry.task.agent
-    return "command" if entry.task.is_command else agent.partition(":")[0]
+    return "command" if entry.task.is_command else chosen(agent).name

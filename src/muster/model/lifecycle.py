@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from muster.model.events import RunStateChanged
-from muster.model.plan import Task
+from muster.model.plan import Task, chosen
 from muster.model.state import RunState
 
 
@@ -32,4 +32,4 @@ def backend_of(state: RunState) -> str:
 
 
 def _together(agents: Iterable[str]) -> str:
-    return ",".join(sorted({agent.partition("@")[0].partition(":")[0] for agent in agents} - {""}))
+    return ",".join(sorted({chosen(agent).name for agent in agents} - {""}))

@@ -8,6 +8,7 @@ from muster.model import events as ev
 from muster.model.gates import Answer, Boundary
 from muster.model.lifecycle import run_state
 from muster.model.limits import parse_budget
+from muster.model.plan import chosen
 from muster.model.record import Record
 from muster.model.schedule import why_not_reopen
 from muster.model.spending import raised
@@ -57,7 +58,7 @@ def _tell(state: RunState, message: Message) -> ev.Event:
     if entry.station is not Station.WORKING or entry.stop_source:
         return _refused(message, f"nobody works on {task} now, it is {entry.status.value}")
     agent = entry.last.agent
-    if agent.partition("@")[0].partition(":")[0] not in state.policy.resumes:
+    if chosen(agent).name not in state.policy.resumes:
         return _refused(
             message, f"{agent!r} cannot be told anything while it works, as it has no session to go on with"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from muster.model import events as ev
+from muster.model.plan import chosen
 from muster.model.policy import model_of
 from muster.model.state import RunState
 from muster.model.verdicts import Next, next_of
@@ -42,7 +43,7 @@ def phase_finished(state: RunState, phase: str) -> ev.PhaseFinished:
     entries = [entry for entry in state.tasks.values() if entry.task.phase == phase and entry.attempts]
     outcomes = [attempt.outcome for entry in entries for attempt in entry.attempts if attempt.outcome is not None]
     used = dict.fromkeys(outcome.usage.model for outcome in outcomes if outcome.usage.model)
-    agents = {attempt.agent.partition(":")[0] for entry in entries for attempt in entry.attempts}
+    agents = {chosen(attempt.agent).name for entry in entries for attempt in entry.attempts}
     resolved = sorted({model_of(policy, agent, phase) for agent in agents} - {""})
     return _finished(state, phase, resolved, used or filter(None, [policy.phase_models.get(phase)]))
 

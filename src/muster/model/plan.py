@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -50,6 +50,29 @@ class FileRef(Record, frozen=True):
     path: str
     size: int
     sha256: str
+
+
+class Chosen(NamedTuple):
+    """Who works and with what, as plans, teams and settings write it: ``name:model@effort``; the name may be a role."""
+
+    name: str
+    model: str = ""
+    effort: str = ""
+
+    def __str__(self) -> str:
+        """The text that `chosen` reads."""
+        return f"{self.name}{f':{self.model}' * bool(self.model)}{f'@{self.effort}' * bool(self.effort)}"
+
+
+def chosen(agent: str) -> Chosen:
+    """Read who works; model and effort may be left out.
+
+    >>> chosen("codex:gpt-5@high").model, chosen("codex@high").name, str(chosen("opencode:a/b:free"))
+    ('gpt-5', 'codex', 'opencode:a/b:free')
+    """
+    rest, _, effort = agent.partition("@")
+    name, _, model = rest.partition(":")
+    return Chosen(name, model, effort)
 
 
 class Task(Record, frozen=True):

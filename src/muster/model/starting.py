@@ -9,6 +9,7 @@ from muster.model.budget import Elsewhere, book, exceeded, reservation
 from muster.model.fallback import choice
 from muster.model.limits import Limit
 from muster.model.phases import queued
+from muster.model.plan import chosen
 from muster.model.policy import Schedule, role_of
 from muster.model.record import Record
 from muster.model.retry import is_parked
@@ -81,8 +82,7 @@ def agent_and_model(state: RunState, entry: TaskState) -> tuple[str, str]:
     if task.is_command:
         return ("command", "")
     agent, _ = choice(entry, state.policy)
-    named = agent.partition("@")[0].partition(":")[2]
-    return (agent, named or state.policy.phase_models.get(task.phase, ""))
+    return (agent, chosen(agent).model or state.policy.phase_models.get(task.phase, ""))
 
 
 def _wish(state: RunState, entry: TaskState) -> ev.BudgetReserved:
@@ -99,7 +99,7 @@ def _wish(state: RunState, entry: TaskState) -> ev.BudgetReserved:
 
 def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
     agent, model = agent_and_model(state, entry)
-    resumes = agent.partition("@")[0].partition(":")[0] in state.policy.resumes
+    resumes = chosen(agent).name in state.policy.resumes
     session = session_to_resume(entry, agent) if resumes else ""
     return ev.AttemptStarted(
         task=entry.task.id,
@@ -108,5 +108,5 @@ def _start(state: RunState, entry: TaskState, base: str) -> ev.AttemptStarted:
         session=session,
         agent=agent,
         model=model,
-        effort="" if entry.task.is_command else agent.partition("@")[2] or role_of(state.policy, entry.task).effort,
+        effort="" if entry.task.is_command else chosen(agent).effort or role_of(state.policy, entry.task).effort,
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from math import isfinite
 
+from muster.model.plan import chosen
 from muster.model.record import Record
 from muster.model.tally import NANO, Tally
 from muster.model.told import Facts, Told
@@ -183,7 +184,7 @@ class Summing:
         run = self._run(run_id)
         if run.tasks is None:
             run.tasks = {}
-        agent = (facts.agent or "command").partition("@")[0].partition(":")[0]
+        agent = chosen(facts.agent or "command").name
         run.tasks[facts.task or ""] = (agent, facts.model or "")
         if counts:
             run.tally.count(("attempts", ""))

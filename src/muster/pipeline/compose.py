@@ -12,7 +12,7 @@ import msgspec
 from muster.model import events as ev
 from muster.model.entries import MAX_ENTRY_BYTES, encode_event
 from muster.model.errors import EnvironmentProblem, InputError, JournalError
-from muster.model.plan import Changes, FileRef, Plan, Task
+from muster.model.plan import Changes, Chosen, FileRef, Plan, Task, chosen
 from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.roles import DEFAULT_ROLE, ROLES
 from muster.model.state import RunState, TaskState, TaskStatus
@@ -151,7 +151,7 @@ async def find_agents(tasks: Iterable[Task], able: Mapping[str, Agent]) -> None:
     Raises:
         EnvironmentProblem: none of the agents of a task can be started here.
     """
-    seats = {tuple(agent.partition(":")[0] for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
+    seats = {tuple(chosen(agent).name for agent in (task.agent, *task.fallbacks)) for task in tasks if task.agent}
     detected = await detect_agents({name: able[name] for names in seats for name in names})
     # One that can take the seat is enough.
     for name in sorted(names[0] for names in seats if not any(detected[name].found for name in names)):
@@ -166,7 +166,7 @@ def _settle(task: Task, policy: RunPolicy, agents: Mapping[str, Agent], folder: 
         agent, role, fallbacks = _agents_of(task, policy, agents)
         task = msgspec.structs.replace(task, agent=agent, role=role, fallbacks=fallbacks)
         own = role_of(policy, task)
-        for name in (one.partition(":")[0] for one in (agent, *fallbacks)):
+        for name in (chosen(one).name for one in (agent, *fallbacks)):
             for kind in own.without if name in agents else ():
                 if kind not in (able := agents[name].capabilities.tools):
                     raise InputError(
@@ -203,7 +203,7 @@ def _agents_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> tuple[
 
     An adapter is named directly; a role is taken by its seat in the team, or the phase's agent, or the default one.
     """
-    named, colon, rest = task.agent.partition(":")
+    named, model, effort = chosen(task.agent)
     usable = sorted(name for name in agents if name != "command")
     if named in usable:
         return task.agent, task.role or DEFAULT_ROLE, task.fallbacks
@@ -216,11 +216,18 @@ def _agents_of(task: Task, policy: RunPolicy, agents: Collection[str]) -> tuple[
         )
     able = agents_for(policy, named, task.phase)
     for agent in able:
-        if agent.partition(":")[0] not in usable:
+        if chosen(agent).name not in usable:
             raise InputError(
                 f"Task {task.id!r} wants the role {named!r}, and there is no agent {agent!r} to take it; "
                 f"agents: {', '.join(usable)}.",
                 hint="Set agents.default in muster.toml, or name an agent in the task.",
             )
-    first, *others = (agent.partition(":")[0] + colon + rest if rest else agent for agent in able)
+    first, *others = (_with_wishes(agent, model, effort) for agent in able)
     return first, named, tuple(others)
+
+
+def _with_wishes(agent: str, model: str, effort: str) -> str:
+    """An agent with the model or effort that a task asks for in place of its own; another model drops its effort."""
+    if model:
+        return str(Chosen(chosen(agent).name, model, effort))
+    return str(chosen(agent)._replace(effort=effort)) if effort else agent

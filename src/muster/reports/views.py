@@ -7,6 +7,7 @@ from typing import Any
 
 from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
+from muster.model.plan import chosen
 from muster.model.retry import is_parked
 from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
@@ -31,7 +32,7 @@ def crew_words(state: RunState) -> str:
     """Which agents work, and who says with which models; empty when all tasks are commands."""
     policy = state.accepted.policy
     tasks = [entry.task for entry in state.tasks.values()]
-    agents = dict.fromkeys(task.agent.partition(":")[0] for task in tasks if task.agent and not task.is_command)
+    agents = dict.fromkeys(chosen(task.agent).name for task in tasks if task.agent and not task.is_command)
     return f"{', '.join(agents)}; profile {policy.profile} ({policy.profile_source})" if agents else ""
 
 
