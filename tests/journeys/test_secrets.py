@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.web_site import Site as Web
-from tests.journeys.site import Site, task
+from tests.journeys.site import Site, adds, task
 
 CANARY = "canary-7f3a9b2c4d-hunter2"
 
@@ -26,13 +26,16 @@ def test_no_output_of_any_kind_has_a_secret(site: Site, web: Web) -> None:
     textfiles.mkdir()
     site.env |= {"MUSTER_TEXTFILE_DIR": str(textfiles), "MUSTER_OTEL_ENDPOINT": f"http://127.0.0.1:{web.port}"}
     site.env |= {"MUSTER_OTEL_ALLOW_PRIVATE": "1", "MUSTER_EXPORT_MODE": "textfile,otlp-json,otlp"}
+    site.env |= {"MUSTER_NOTIFY_WEBHOOK": f"http://127.0.0.1:{web.port}/hook", "MUSTER_NOTIFY_JSONL": "true"}
+    site.env["MUSTER_NOTIFY_WEBHOOK_ALLOW_PRIVATE"] = "true"
     site.env["MUSTER_AUDIT_PATH"] = str(site.home / "mirror.jsonl")
     script = json.dumps([{"say": f"It is {CANARY}."}, {"write": {"path": f"{CANARY}.txt", "text": CANARY}}])
     fields = {"id": "ask", "agent": f"scripted:{CANARY}", "prompt": script, "expected_paths": ["*"]}
     lines = "\n".join(f"{key}: {json.dumps(value)}" for key, value in fields.items())
     agent = f"## Ask {CANARY}\n\n```yaml\n{lines}\n```\n"
     says = f"echo {CANARY}; echo {CANARY} >&2; echo {CANARY} > told.txt; exit 3"
-    site.plan(task("says", says, title=f"It knows {CANARY}"), agent)
+    refused = adds("refused", verify=[f"test {CANARY} = x"], attempts=1)
+    site.plan(task("says", says, title=f"It knows {CANARY}"), refused, agent)
     ran = site.muster("run", "--plan", "plan.md", "--gates", "open", "--session", f"s-{CANARY}")
     assert ran.code == 1
 

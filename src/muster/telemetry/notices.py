@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from muster.model.notifications import Notice
+from muster.model.redaction import Redactor
 from muster.outbound import post
 from muster.ports import NoticeSink
 
@@ -18,13 +19,15 @@ NOTICES = "notifications.jsonl"
 _TIMEOUT_S = 5.0
 
 
-def notice_sinks(file: Path | None, *, bell: bool, webhook: str, allow_private: bool) -> tuple[NoticeSink, ...]:
-    """The sinks that are asked for."""
-    sinks: list[NoticeSink] = [FileSink(file)] if file is not None else []
+def notice_sinks(
+    file: Path | None, redact: Redactor, *, bell: bool, webhook: str, allow_private: bool
+) -> tuple[NoticeSink, ...]:
+    """The sinks that are asked for; what they keep or send has no secret."""
+    sinks: list[NoticeSink] = [FileSink(file, redact)] if file is not None else []
     if bell:
         sinks.append(BellSink())
     if webhook:
-        sinks.append(WebhookSink(webhook, allow_private=allow_private))
+        sinks.append(WebhookSink(webhook, redact, allow_private=allow_private))
     return tuple(sinks)
 
 
@@ -33,12 +36,12 @@ class FileSink:
 
     name = "jsonl"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: Path, redact: Redactor) -> None:
+        self._path, self._redact = path, redact
 
     def tell(self, notice: Notice, at: datetime) -> None:
         """Append the notification as one write, so that several processes can share the file."""
-        line = msgspec.json.encode(_as_object(notice, at)) + b"\n"
+        line = msgspec.json.encode(_as_object(notice, at, self._redact)) + b"\n"
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.write(fd, line)
@@ -63,19 +66,19 @@ class WebhookSink:
 
     name = "webhook"
 
-    def __init__(self, url: str, *, allow_private: bool) -> None:
-        self._url = url
+    def __init__(self, url: str, redact: Redactor, *, allow_private: bool) -> None:
+        self._url, self._redact = url, redact
         self._allow_private = allow_private
 
     def tell(self, notice: Notice, at: datetime) -> None:
         """Post the notification."""
-        body = msgspec.json.encode(_as_object(notice, at))
+        body = msgspec.json.encode(_as_object(notice, at, self._redact))
         headers = {"Content-Type": "application/json"}
         post(self._url, body, headers, timeout_s=_TIMEOUT_S, allow_private=self._allow_private)
 
 
-def _as_object(notice: Notice, at: datetime) -> dict[str, Any]:
-    return {
+def _as_object(notice: Notice, at: datetime, redact: Redactor) -> dict[str, Any]:
+    told = {
         "at": at,
         "id": notice.id,
         "severity": notice.severity,
@@ -85,3 +88,4 @@ def _as_object(notice: Notice, at: datetime) -> dict[str, Any]:
         "task": notice.task,
         "answer": notice.answer,
     }
+    return {name: redact(value) if isinstance(value, str) else value for name, value in told.items()}

@@ -103,6 +103,7 @@ def _herald_of(kit: Kit, journal: Journal, actor: Actor) -> Herald:
     notify = kit.resolved.settings.notify
     sinks = notice_sinks(
         kit.project / STATE / NOTICES if notify.jsonl else None,
+        Redactor(secret_values(os.environ)),
         bell=notify.bell,
         webhook=notify.webhook,
         allow_private=notify.webhook_allow_private,
