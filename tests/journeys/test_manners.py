@@ -65,6 +65,20 @@ def test_a_terminal_shows_how_things_went_in_colour_unless_it_wants_none(site: S
     assert ESCAPE + "[3" not in screen(NO_COLOR="1") + screen(TERM="dumb")
 
 
+def test_a_finding_is_broken_between_words_and_its_cure_is_not_broken(site: Site) -> None:
+    narrow = {"PATH": "/usr/bin:/bin", "COLUMNS": "60", "TERM": "dumb"}
+    terminal = site.terminal("doctor", env=narrow)
+    terminal.end()
+
+    lines = terminal.screen.splitlines()
+    said = next(place for place, line in enumerate(lines) if line.startswith("warn  agents"))
+    assert lines[said : said + 2] == [
+        "warn  agents       No coding agent is installed. Command",
+        "                   tasks work without one; to begin with,",
+    ]
+    assert " " * 19 + "npm install -g @anthropic-ai/claude-code" in lines
+
+
 def test_what_a_row_is_called_is_never_broken_over_lines(site: Site) -> None:
     site.write({"plan.md": plan(adds("one")).replace("# A journey", f"# A {'very ' * 20}long journey")})
     run = site.muster("run", "--plan", "plan.md", "--gates", "open", "--json").json["run"]

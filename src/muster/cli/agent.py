@@ -44,7 +44,8 @@ def ls(as_json: bool) -> None:
     )
     for row in rows:
         if row["hint"]:
-            click.echo(f"{row['name']}: {row['hint']}")
+            # A command stays on one line, to be copied from there.
+            click.echo(f"{row['name']:<8}  {row['hint'] if row['found'] else row['fix'] or row['hint']}")
 
 
 @agent.command("test")
@@ -132,4 +133,5 @@ def _row(name: str, able: Capabilities, found: Detected) -> dict[str, Any]:
         "permissions": able.permissions,
         "tools": able.tools,
         "hint": found.hint,
+        "fix": found.fix,
     }

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from muster.cli.output import emit, json_option, style
+from muster.cli.output import emit, json_option, style, wrapped
 from muster.model.errors import EnvironmentProblem
 
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -39,8 +39,9 @@ def doctor(fix: bool, live: bool, as_json: bool) -> int:
         emit({"ok": not failed, "findings": findings, "fixed": fixed, "not_fixed": not_fixed})
     else:
         for finding in findings:
-            level = style(f"{finding.level.value:<4}", fg=_COLOURS[finding.level.value])
-            click.echo(f"{level}  {finding.check:<11}  {finding.message}")
+            level = finding.level.value
+            line = wrapped(f"{level:<4}  {finding.check:<11}  ", finding.message)
+            click.echo(style(level, fg=_COLOURS[level]) + line[len(level) :])
             if finding.fix:
                 click.echo(f"{'':<19}{finding.fix}")
         click.echo(f"\n{len(findings)} findings: {failed} fail, {warned} warn.")

@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -85,6 +87,21 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]], *, empty: str =
         console.print(grid)
     for line in captured.get().splitlines():
         click.echo(line.rstrip())
+
+
+def wrapped(head: str, text: str) -> str:
+    """``text`` behind ``head``; on a terminal broken between words, and what follows stands below what went before."""
+    if not sys.stdout.isatty():
+        return head + text
+    width = max(get_terminal_size().columns, 40)
+    return fill(
+        text,
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _plain(cell: str) -> Any:
