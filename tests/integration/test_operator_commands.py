@@ -20,7 +20,8 @@ from muster.cli.root import run_cli
 from muster.model.entries import Draft
 from muster.model.events import RunStateChanged
 from muster.process import this_owner
-from muster.stores.sqlite import SqliteStore
+from muster.stores.sqlite.store import SqliteStore
+from muster.wiring.kit import operator
 from tests.integration.web_site import Site as WebSite
 
 Muster = Callable[..., tuple[int, str, str]]
@@ -452,3 +453,10 @@ def test_every_finding_that_is_not_ok_has_a_command(
 
     assert len([one for one in found if one["level"] != "ok"]) >= 6
     assert [one for one in found if one["level"] != "ok" and not one.get("fix")] == []
+
+
+def test_a_user_without_a_name_is_called_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USER", "LOGNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert operator() == "operator"

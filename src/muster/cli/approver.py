@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 
 import anyio
@@ -10,6 +9,7 @@ import anyio
 from muster.model.events import GateAsked
 from muster.model.gates import Answer, Boundary
 from muster.ports import Decision
+from muster.wiring.kit import operator
 
 
 class TerminalApprover:
@@ -31,7 +31,7 @@ class TerminalApprover:
             word, _, why = line.strip().partition(" ")
             answers = {"y": Answer.APPROVE, "yes": Answer.APPROVE, "n": Answer.DENY, "no": Answer.DENY}
             if word.lower() in answers:
-                return Decision(answer=answers[word.lower()], by=getpass.getuser(), why=why.strip())
+                return Decision(answer=answers[word.lower()], by=operator(), why=why.strip())
 
 
 def terminal_approver() -> TerminalApprover | None:

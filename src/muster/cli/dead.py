@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -127,7 +126,7 @@ async def _requeue(kit: Kit, wanted: str) -> dict[str, Any]:
 
     row = _pick(wanted, await dead_letters(kit))
     if not row["ended"]:
-        await deliver(kit, message(kit, row["run"], "requeue", task=row["task"], by=getpass.getuser()))
+        await deliver(kit, message(kit, row["run"], "requeue", task=row["task"]))
     return {**row, "driven": await is_driven(kit, row["run"])}
 
 
@@ -136,7 +135,7 @@ async def _drop(kit: Kit, wanted: str, why: str) -> dict[str, Any]:
     from muster.wiring.kit import message
 
     row = _pick(wanted, await dead_letters(kit))
-    await deliver(kit, message(kit, row["run"], "drop", task=row["task"], by=getpass.getuser(), why=why))
+    await deliver(kit, message(kit, row["run"], "drop", task=row["task"], why=why))
     return row
 
 

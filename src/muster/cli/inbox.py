@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -149,8 +148,7 @@ async def _answer(kit: Kit, wanted: str, answer: str, why: str, budget: str) -> 
     gate = _pick(wanted, await _waiting(kit))
     run = gate["run"]
     driven = await is_driven(kit, run)
-    by = getpass.getuser()
-    sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, by=by, budget=budget)
+    sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, budget=budget)
     state = await deliver(kit, sent)
     ended = state.state if state.ended and not driven else ""
     return {

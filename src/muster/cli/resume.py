@@ -67,8 +67,6 @@ def continue_(
 
 async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output: Output, *, named: bool = True) -> int:
     """Continue a run in whatever way its state asks for, and say which."""
-    import getpass
-
     from muster.cli.driving import drive_and_tell
     from muster.operations.runs import deliver, find_run, interrupted_runs, is_driven
     from muster.operations.stopping import stop_run
@@ -97,7 +95,7 @@ async def go_on(wanted: str, yes: bool, interactive: bool, flags: Flags, output:
                 if other != state.run:
                     click.echo(f"Run {other} was interrupted too: muster continue {other}")
         if budget := flags.get("--budget", ("", None))[1]:
-            await deliver(kit, message(kit, state.run, "budget", budget=budget, by=getpass.getuser()))
+            await deliver(kit, message(kit, state.run, "budget", budget=budget))
         journal = await resume_run(kit, state.run, reason=status)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
 

@@ -219,15 +219,13 @@ def _validate(path: Path | None, slug: str | None, *, as_json: bool) -> int:
 
 
 async def _refute(finding: str, why: str) -> None:
-    import os
-
     from muster.clock import SystemClock
     from muster.process.git import Git
     from muster.review.refuted import Refutation, refute
+    from muster.wiring.kit import operator
 
     # Asked of git and not of the scope: a refutation needs no commit.
     objects = await Git(Path.cwd()).text("rev-parse", "--path-format=absolute", "--git-path", "objects")
-    by = os.environ.get("USER") or "operator"
     at = SystemClock().now().isoformat(timespec="seconds")
-    place = refute(Path(objects), Refutation(id=finding, why=why, by=by, at=at))
+    place = refute(Path(objects), Refutation(id=finding, why=why, by=operator(), at=at))
     click.echo(f"refuted {finding}; kept in {place}")

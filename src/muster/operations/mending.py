@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from muster.engine.journal import Journal
 from muster.engine.ownership import owned
 from muster.model.errors import ConflictError, InputError, JournalError
@@ -13,7 +11,7 @@ from muster.model.state import ENDED, RunState
 from muster.ports import Store
 from muster.process import is_alive
 from muster.reports.views import left_alone
-from muster.wiring.kit import Kit
+from muster.wiring.kit import Kit, operator
 from muster.wiring.parts import repository_of
 from muster.workspaces.salvage import KEPT
 from muster.workspaces.workspace import GitWorkspace
@@ -73,8 +71,7 @@ async def undo_run(kit: Kit, state: RunState) -> MainMergeStarted:
     if main.reason:
         raise ConflictError(f"Not undone: {left_alone(main.reason)}.", hint=main.hint)
     async with owned(kit.store, kit.clock, kit.owner, state.run, is_alive) as lease:
-        by = os.environ.get("USER") or "operator"
-        undone = MainUndone(target=merged.target, before=merged.commit, after=merged.before, by=by)
+        undone = MainUndone(target=merged.target, before=merged.commit, after=merged.before, by=operator())
         await Journal(kit.store, kit.clock, state, lease).append([undone])
     return merged
 

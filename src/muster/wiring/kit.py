@@ -70,8 +70,12 @@ async def open_project(cwd: Path, flags: Flags | None = None, *, read_only: bool
             await store.close()
 
 
+def operator() -> str:
+    """Who gives the orders of this process, as the journal names them."""
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or "operator"
+
+
 def message(kit: Kit, run: str, kind: str, **data: str) -> Message:
     """A message to whoever drives the run."""
     now = kit.clock.now()
-    sender = f"{os.environ.get('USER') or 'operator'}"
-    return Message(id=new_id(now, SystemRandom()), run=run, kind=kind, sender=sender, at=now, data=data)
+    return Message(id=new_id(now, SystemRandom()), run=run, kind=kind, sender=operator(), at=now, data=data)

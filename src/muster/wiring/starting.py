@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from random import SystemRandom
 
@@ -22,7 +21,7 @@ from muster.pipeline.artefacts import PROGRESS, read_artefact
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks, with_answers
 from muster.ports import Agent
 from muster.process import is_alive
-from muster.wiring.kit import Kit
+from muster.wiring.kit import Kit, operator
 from muster.wiring.parts import agents, refuse_wrong_outlets, repository_of, workspace_of
 from muster.workspaces.repository import Repository
 
@@ -72,7 +71,7 @@ async def restart_run(kit: Kit, old: RunState) -> Journal:
     accepted = replace(accepted, policy=await _with_history(kit, _for_agents(kit, policy, settled, able)))
     whose = {"channel": old.channel, "session": old.session}
     journal = await begin(kit.store, kit.clock, kit.owner, run, accepted, settled, given=_given(kit), **whose)
-    await requeue_all(kit.store, kit.clock, kit.owner, old.run, is_alive, by=os.environ.get("USER") or "operator")
+    await requeue_all(kit.store, kit.clock, kit.owner, old.run, is_alive, by=operator())
     return journal
 
 
