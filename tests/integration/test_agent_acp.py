@@ -345,6 +345,19 @@ def test_permissions_plans_and_notices_are_told() -> None:
     assert played.texts("notice")[1] == "plan:\n[completed] think\n[pending] do"
 
 
+def test_what_a_draft_of_the_protocol_adds_is_known() -> None:
+    played = turn(
+        update("plan_update", plan={"type": "items", "entries": [{"content": "think", "status": "completed"}]}),
+        update("plan_removed", planId="p"),
+        update("compaction_update", compactionId="c", status="completed"),
+        update("compaction_update", compactionId="d", status="failed", error="no room"),
+        update("compaction_summary_chunk", compactionId="c", content={"type": "text", "text": "s"}),
+    )
+
+    assert played.texts("notice") == ["plan:\n[completed] think", "compaction", "no room"]
+    assert played.unknown == 0
+
+
 def test_what_a_loaded_session_plays_again_is_not_told_again_and_its_cost_is_not_counted_again() -> None:
     cost = {"currency": "USD", "amount": 1.5}
     played = play(

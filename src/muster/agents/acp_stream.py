@@ -20,7 +20,10 @@ from muster.ports import Exit, Launch, News
 
 _LONGEST_TEXT = 32 * 1024
 _CHUNKS = {"agent_message_chunk": "text", "agent_thought_chunk": "thought"}
-_SILENT = ("user_message_chunk", "available_commands_update", "current_mode_update", "session_info_update")
+_SILENT = (
+    *("user_message_chunk", "available_commands_update", "current_mode_update", "session_info_update"),
+    *("plan_removed", "compaction_summary_chunk"),
+)
 
 
 class AcpParser:
@@ -30,11 +33,10 @@ class AcpParser:
         self._session = launch.session
         self._meter = Meter(launch.spent)
         self._asked: dict[str, str] = {}
-        self._replay = ""
         self._greeting: frozenset[str] = frozenset()
         self._calls: dict[str, str] = {}
         self._ended: set[str] = set()
-        self._kind = self._message = self._said = self._last = ""
+        self._replay = self._kind = self._message = self._said = self._last = ""
         self._texts, self._done = 0, False
         self._failure: Failure | None = None
         self.unknown = 0
@@ -128,8 +130,10 @@ class AcpParser:
         match kind:
             case "tool_call" | "tool_call_update":
                 yield from self._tool(update)
-            case "plan":
-                yield News(kind="notice", text=plan_text(update.get("entries")))
+            case "plan" | "plan_update":
+                yield News(kind="notice", text=plan_text(update))
+            case "compaction_update":
+                yield News(kind="notice", ok=not update.get("error"), text=text_of(update.get("error")) or "compaction")
             case "usage_update":
                 yield self._meter.counted(update)
             case "config_option_update":

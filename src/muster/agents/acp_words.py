@@ -119,7 +119,8 @@ def strings_in(value: object) -> Iterator[str]:
         yield from (text for text in (one, *mapping(one).values()) if isinstance(text, str) and text)
 
 
-def plan_text(entries: object) -> str:
-    """An agent's list of what it means to do, in lines."""
-    lines = (f"[{text_of(one.get('status'))}] {text_of(one.get('content'))}" for one in items(entries))
+def plan_text(told: dict[str, Any]) -> str:
+    """An agent's list of what it means to do, in lines; a draft of the protocol has it one level deeper."""
+    entries = items(told.get("entries") or mapping(told.get("plan")).get("entries"))
+    lines = (f"[{text_of(one.get('status'))}] {text_of(one.get('content'))}" for one in entries)
     return text_of("\n".join(("plan:", *lines)))
