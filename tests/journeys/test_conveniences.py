@@ -55,6 +55,18 @@ def test_trust_shows_what_it_allows_and_asks_at_a_terminal(site: Site) -> None:
     assert (unasked.end(), "[y/N]" in unasked.screen) == (0, False)
 
 
+def test_trust_shows_the_commands_of_workflows_and_obeys_no_name(site: Site) -> None:
+    steps = 'steps: [{id: build, kind: command, run: "make all\\nmake more", verify: [make test]}]'
+    site.write({".muster/workflows/ours.workflow.md": f"---\ndescription: Ours.\n{steps}\n---\n"})
+    site.write({".muster/workflows/\x1b[2Jtheirs.workflow.md": "", ".muster/agents/two\nlines.md": ""})
+
+    shown = site.muster("trust").out
+
+    assert "  .muster/workflows/ours.workflow.md\n    runs: make all make more\n    runs: make test\n" in shown
+    assert "\x1b" not in shown
+    assert "  .muster/agents/two lines.md\n" in shown
+
+
 def test_what_is_trusted_is_what_was_shown(site: Site) -> None:
     site.write({"muster.toml": "[git]\nhooks = true\n"})
     terminal = site.terminal("trust")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -48,8 +49,8 @@ def trust(yes: bool, revoke: bool, list_: bool, as_json: bool) -> None:
     before = book.trust_state(project)
     found = book.contents(project)
     if not as_json:
-        for name, content in found.items():
-            click.echo(f"  {name}" if name.startswith(".muster/") else f"  {name} = {content}")
+        for line in _lines(project, found):
+            click.echo(line)
     asks = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
     if asks and found and before is not book.TrustState.TRUSTED:
         from muster.model.errors import RefusedError
@@ -62,6 +63,19 @@ def trust(yes: bool, revoke: bool, list_: bool, as_json: bool) -> None:
         emit({"project": str(project), "trusted": True, "before": before.value, "contents": found})
     else:
         click.echo(f"{project} is trusted with {_count(len(found))}.")
+
+
+def _lines(project: Path, found: dict[str, str]) -> Iterator[str]:
+    """What would be allowed, each on a line of its own that says nothing to a terminal but its words."""
+    from muster.config.definitions import load_definitions
+    from muster.diagnostics.bundle import printable
+
+    flows = {flow.origin: flow for flow in load_definitions(project, trusted=True).workflows.values()}
+    for name, content in found.items():
+        line = f"  {name}" if name.startswith(".muster/") else f"  {name} = {content}"
+        yield printable(" ".join(line.split("\n")))
+        for command in flows[name].commands if name in flows else ():
+            yield printable(f"    runs: {' '.join(command.split())}")
 
 
 def _count(number: int) -> str:
