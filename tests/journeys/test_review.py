@@ -73,6 +73,7 @@ def test_a_dry_run_shows_the_triage_in_which_a_branch_cannot_pass_over_its_own_f
     rows = [line.split()[:2] for line in hiding.out.splitlines()]
     assert ["gen/a.py", "summary-only"] in rows
     assert ["auth/a.py", "deep-review"] in rows
+    assert hiding.out.startswith(f"range: {site.git('rev-parse', 'HEAD~2')[:12]}..{site.head()[:12]}\n")
     assert "nothing was written" in hiding.out
 
 

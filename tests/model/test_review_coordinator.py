@@ -246,6 +246,20 @@ def test_a_secret_is_in_no_finding_and_a_quotation_without_it_still_counts() -> 
     assert kept[0].id == masked[0].id
 
 
+def test_what_an_agent_quotes_from_a_private_key_is_left_out() -> None:
+    body = [
+        "-----BEGIN PRIVATE KEY-----",
+        "MIIEowIBAAKCAQEAx3aB3/",
+        "aB3/MIIEowIBAAKCAQEAx3",
+        "-----END PRIVATE KEY-----",
+    ]
+    quoted = replace(AGENT, line=3, evidence=body[2])
+
+    kept, _ = coordinate([quoted], MATERIAL, lambda path: body, Redactor())
+
+    assert [(each.line, each.evidence) for each in kept] == [(3, "")]
+
+
 def test_an_id_gives_no_secret_away() -> None:
     def id_with(token: str) -> str:
         files = {"src/a.py": ["", f'TOKEN = "{token}"']}

@@ -57,6 +57,27 @@ def test_no_secret_of_the_diff_is_in_the_prompt() -> None:
     assert SECRET not in given.shown[0].last_added
 
 
+def test_no_line_of_a_private_key_is_in_the_prompt_and_nothing_else_is_hidden() -> None:
+    body = ["MIIEowIBAAKCAQEAx3" + "aB3/" * 12 + str(number) for number in range(5)]
+    marks = [f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END")]
+    plain = [f"+{line}".encode() for line in (marks[0], *body, marks[1], "eval(x)")]
+    in_code = [f'+    "{line}\\n" +'.encode() for line in (marks[0], *body, marks[1])]
+    bait = [f"+# {marks[0]}".encode(), b"+eval(x)", b"+y = 1"]
+
+    for lines in (plain, in_code, bait):
+        shown = packet([*lines, b"+last = 1"]).diff
+        assert not [line for line in body if line in shown]
+        assert ("eval(x)" in shown) == (lines is not in_code)
+        assert shown.endswith("+last = 1")
+
+
+def test_a_secret_that_lies_where_a_long_line_is_cut_is_not_shown_in_part() -> None:
+    given = packet([b"+" + b"x" * 390 + b" " + SECRET.encode()])
+
+    assert "ghp_" not in given.diff
+    assert packet([b"+" + b"x" * 500]).diff.endswith("xx [the line goes on]")
+
+
 def test_a_long_file_looked_at_in_summary_is_cut_with_a_mark_and_a_deep_one_is_not() -> None:
     lines = [f"+line {number}".encode() for number in range(300)]
 

@@ -14,6 +14,7 @@ from muster.cli.output import emit, json_option, redactor, style
 if TYPE_CHECKING:
     from muster.model.findings import Review
     from muster.review.review import ReviewRequest
+    from muster.review.scope import Scope
     from muster.review.triage import Triage
 
 EXIT_CODES = {"ALLOW": 0, "WARN": 0, "BLOCK": 3, "REFUSED": 4, "INCONCLUSIVE": 5}
@@ -132,7 +133,7 @@ async def _review(
     if mode == "dry-run":
         with tempfile.TemporaryDirectory(prefix="muster-review-") as loose:
             scope, seen = await survey(request, Path(loose))
-        _forecast(request, seen, scope.diff_bytes, (*scope.warnings,), as_json=form == "json")
+        _forecast(request, scope, seen, as_json=form == "json")
         return EXIT_CODES["REFUSED"] if seen.refused else 0
     if home is not None and resolved.settings.review.agents:
         async with open_project(home) as kit, reviewers_alone(kit) as (reviewers, profile):
@@ -162,18 +163,17 @@ def _exit_code(done: Review, fail_on: str | None) -> int:
     return EXIT_CODES[done.verdict.value]
 
 
-def _forecast(
-    request: ReviewRequest, seen: Triage, diff_bytes: int, warnings: tuple[str, ...], *, as_json: bool
-) -> None:
+def _forecast(request: ReviewRequest, scope: Scope, seen: Triage, *, as_json: bool) -> None:
     from muster.cli.output import table
+    from muster.review.document import span
     from muster.review.plain import plain, storable
 
+    warnings = [storable(each) for each in (*request.notes, *scope.warnings)]
     if as_json:
-        value = plain(seen, storable)
-        emit(
-            {"slug": request.slug, "diff_bytes": diff_bytes, "warnings": [storable(each) for each in warnings], **value}
-        )
+        asked = {"slug": request.slug, "before": scope.before, "after": scope.after, "diff_bytes": scope.diff_bytes}
+        emit({**asked, "warnings": warnings, **plain(seen, storable)})
         return
+    click.echo(f"range: {span(scope.before, scope.after, uncommitted=any(row.uncommitted for row in seen.covered))}")
     rows = [
         (
             storable(row.path),
@@ -185,7 +185,7 @@ def _forecast(
     ]
     table(("FILE", "TREATMENT", "WHY", "LINES"), rows)
     files = f"{len(rows)} file{'s' * (len(rows) != 1)}"
-    click.echo(f"{files}, about {-(-diff_bytes // 4):,} tokens; nothing was written")
+    click.echo(f"{files}, about {-(-scope.diff_bytes // 4):,} tokens; nothing was written")
     for line in (*warnings, *([f"refused: {seen.refused}"] if seen.refused else []), *seen.suggestions):
         click.echo(line)
 

@@ -25,6 +25,8 @@ MAX_DETAIL = 1200
 NEAR_LINES = 5
 NEAR_COSINE = 0.25
 EVIDENCE_LINES = 3
+# A key of 8,192 bits, at 64 characters a line.
+KEY_LINES = 110
 BASELINE_REF = "NFR-baseline"
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -80,7 +82,7 @@ def coordinate(
     there is no such text. ``reasonable`` is off in a quick review.
     """
     dropped: list[Dropped] = []
-    clean = [_redacted(_within(finding, rules), redact) for finding in findings]
+    clean = [_redacted(_within(finding, rules), lines_of, redact) for finding in findings]
     # What does not hold goes first, so that it cannot take along what says the same and does.
     kept = _drop(clean, dropped, 2, lambda finding: _unsound(finding, material.paths, lines_of, redact))
     if reasonable:
@@ -170,8 +172,17 @@ def _within(finding: Finding, rules: Mapping[str, Limits]) -> Finding:
     return replace(finding, severity=list(Severity)[rank])
 
 
-def _redacted(finding: Finding, redact: Redact) -> Finding:
-    return replace(finding, **{name: redact(getattr(finding, name)) for name in _TEXTS})
+def _redacted(finding: Finding, lines_of: Lines, redact: Redact) -> Finding:
+    texts = {name: redact(getattr(finding, name)) for name in _TEXTS}
+    if by_agents(finding) and texts["evidence"] and _is_in_key(finding.line, lines_of(finding.path) or ()):
+        texts["evidence"] = ""
+    return replace(finding, **texts)
+
+
+def _is_in_key(line: int, lines: Sequence[str]) -> bool:
+    """Whether a line may be one of those of a private key, of which no single one looks like a secret."""
+    near = lines[max(0, line - KEY_LINES) : max(0, line)]
+    return any("-----BEGIN " in each and "PRIVATE KEY" in each for each in near)
 
 
 def _order(finding: Finding) -> tuple[object, ...]:

@@ -94,6 +94,16 @@ def headline(review: Review) -> str:
     return f"{review.verdict.value}: {_MEANING[review.verdict]} ({counts}, {files})"
 
 
+def span(before: str, after: str, *, uncommitted: bool) -> str:
+    """A range for people.
+
+    >>> span("", "0123456789abcdef", uncommitted=True)
+    'the beginning..0123456789ab and uncommitted changes'
+    """
+    committed = f"{before[:12] or 'the beginning'}..{after[:12] or 'nothing committed'}"
+    return committed + " and uncommitted changes" * uncommitted
+
+
 def summary_notes(review: Review) -> Iterator[str]:
     """What a reader has to know besides the verdict: warnings, and reviewers that did not finish."""
     yield from review.notes
@@ -120,8 +130,7 @@ def _summary(review: Review) -> Iterator[str]:
         yield f"{number}. **{finding.severity.value}** {place(finding)}: {_line(finding.title)}"
     if review.findings:
         yield ""
-    extra = " and uncommitted changes" if review.uncommitted else ""
-    yield f"- Range: {review.before[:12] or 'the beginning'}..{review.after[:12] or 'nothing committed'}{extra}"
+    yield f"- Range: {span(review.before, review.after, uncommitted=review.uncommitted)}"
     done = [_line(run.name) for run in review.reviewers if run.status is ReviewerStatus.DONE]
     yield f"- Reviewers: {', '.join(done) or 'none'}; mode {review.mode}, gate {review.bar.value}, round {review.round}"
     for note in summary_notes(review):

@@ -10,6 +10,7 @@ import msgspec
 from muster.exchange import ReviewPacket, ShownFile
 from muster.model.findings import CONFORMANCE, CORRECTNESS, Change, Finding, Severity, Treatment
 from muster.model.record import Record
+from muster.model.redaction import MASK
 from muster.review.catalogue import CATALOGUE
 from muster.review.plain import storable
 from muster.review.scope import Scope
@@ -18,7 +19,11 @@ from muster.review.triage import Triage
 # Of a file that is looked at in summary; the rest of it is in the reviewer's worktree.
 SUMMARY_LINES = 80
 MAX_LINE = 400
+CUT = " [the line goes on]"
 NO_REF = "NFR-baseline"
+
+# What stands in a private key: base64, also as the strings of a program, and the headers of an old form.
+_KEY_LINE = re.compile(rb"[\s\"'+]*(?:[A-Za-z0-9+/=]{4,}|[\w-]+: [\w,-]+)?(?:\\[rn])*[\s\"'+,;)\\]*")
 
 ROLES = {
     CONFORMANCE: "You judge whether a change does what its brief asks for and nothing that the brief rules out. Read "
@@ -171,14 +176,28 @@ def _file(change: Change, limit: int | None, redact: Callable[[str], str]) -> tu
     head = f"--- {storable(change.old_path or change.path)}\n+++ {storable(change.path)} (status {change.status})"
     lines, hunks, last = [head], 0, ""
     left = list(_lines(change))
-    for line in left[:limit]:
-        text = redact(storable(line.decode("utf-8", "surrogateescape"))[:MAX_LINE])
+    for text in _without_secrets(left[:limit], redact):
         lines.append(text)
         hunks += text.startswith("@@")
         last = text[1:] if text.startswith("+") else last
     if limit is not None and len(left) > limit:
         lines.append(f"[{len(left) - limit} more lines of this file are not shown; read it in the worktree]")
     return lines, ShownFile(path=change.path, hunks=hunks, last_added=last)
+
+
+def _without_secrets(lines: Iterable[bytes], redact: Callable[[str], str]) -> Iterator[str]:
+    """Lines of a patch as they may be shown; of a private key, which has several, the lines between the marks too."""
+    in_key = False
+    for line in lines:
+        text = redact(storable(line.decode("utf-8", "surrogateescape")))
+        if in_key := begins_key(line) or (in_key and _KEY_LINE.fullmatch(line[1:]) is not None):
+            text = text if begins_key(line) else f"{text[:1]}{MASK.decode()}"
+        yield text if len(text) <= MAX_LINE else text[:MAX_LINE] + CUT
+
+
+def begins_key(line: bytes) -> bool:
+    """Whether a private key begins in a line."""
+    return b"-----BEGIN " in line and b"PRIVATE KEY" in line
 
 
 def _lines(change: Change) -> Iterator[bytes]:
