@@ -9,6 +9,7 @@ import click
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option
 from muster.cli.project import read_project, read_project_or, use_project
+from muster.model.quantities import counted
 
 if TYPE_CHECKING:
     from muster.wiring.kit import Kit
@@ -35,7 +36,7 @@ def ls(everything: bool, as_json: bool) -> None:
         click.echo("No dead letters.")
         return
     for row in rows:
-        tries = f"{row['attempts']} attempt{'s' * (row['attempts'] != 1)}"
+        tries = counted(row["attempts"], "attempt")
         click.echo(
             f"{row['id']}  {row['status']}  {row['reason']} after {tries}, {row['age']}\n  {_first(row)}".rstrip()
         )

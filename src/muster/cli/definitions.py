@@ -9,6 +9,7 @@ import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
+from muster.model.quantities import counted
 
 if TYPE_CHECKING:
     from muster.model.workflow import Definitions
@@ -62,7 +63,7 @@ def _group(kind: str, field: str, about: str) -> click.Group:
         else:
             for problem in problems.values():
                 click.echo(problem)
-            click.echo(f"{len(found)} {kind} can be used, {len(problems)} file{'s' * (len(problems) != 1)} cannot")
+            click.echo(f"{len(found)} {kind} can be used, {counted(len(problems), 'file')} cannot")
         ctx.exit(2 if problems else 0)
 
     return group

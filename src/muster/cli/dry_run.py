@@ -12,6 +12,7 @@ from muster.model.gates import Boundary, must_ask
 from muster.model.plan import JOIN, Changes, Plan, Task, chosen
 from muster.model.plan_graph import graph_text
 from muster.model.policy import RunPolicy, agents_for, role_of
+from muster.model.quantities import counted
 from muster.model.roles import DEFAULT_ROLE
 from muster.model.waves import waves
 from muster.ports import Agent
@@ -31,7 +32,7 @@ def show(plan: Plan, tasks: Sequence[Task], policy: RunPolicy, able: Mapping[str
         return
     count = len(tasks)
     title = plan.title or plan.slug
-    click.echo(f"{title}: {count} {'step' if plan.workflow else 'task'}{'s' * (count != 1)}, nothing is started")
+    click.echo(f"{title}: {counted(count, 'step' if plan.workflow else 'task')}, nothing is started")
     if plan.workflow:
         click.echo(f"workflow {plan.workflow}; what a step waits for:")
         click.echo(graph_text(replace(plan, tasks=tuple(tasks))), nl=False)

@@ -12,6 +12,7 @@ import click
 from muster.cli.output import emit, json_option, jsonl_option, style, table
 from muster.cli.phases import GATES, INPUT, PROFILE
 from muster.cli.run import run
+from muster.model.quantities import counted
 
 if TYPE_CHECKING:
     from muster.model.issues import Issue
@@ -243,7 +244,7 @@ def _count(found: Plan) -> str:
 
 
 def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' if count != 1 else ''}" if count else ""
+    return counted(count, noun) if count else ""
 
 
 def _work(task: Task) -> str:

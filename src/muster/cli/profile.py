@@ -8,6 +8,7 @@ import click
 
 from muster.cli.groups import Listing
 from muster.cli.output import emit, json_option, table
+from muster.model.quantities import counted
 
 
 @click.group(cls=Listing)
@@ -91,7 +92,7 @@ def lint(as_json: bool) -> int:
         for problem in loaded.problems.values():
             click.echo(problem)
         wrong = len(loaded.problems)
-        click.echo(f"{own} of your own can be used, {wrong} file{'s' * (wrong != 1)} cannot")
+        click.echo(f"{own} of your own can be used, {counted(wrong, 'file')} cannot")
     return 6 if loaded.problems else 0
 
 

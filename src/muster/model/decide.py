@@ -15,6 +15,7 @@ from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
 from muster.model.milestones import ask, milestone, policy_name, why_denied
 from muster.model.phases import phase_finished, queued, review_turn
+from muster.model.quantities import counted
 from muster.model.retry import MAX_PARKS, delay_ms, is_parked, is_retryable, retry_of
 from muster.model.spending import accounts, ask_for_more, halt
 from muster.model.starting import starts
@@ -67,7 +68,7 @@ def _idle(state: RunState, now: datetime) -> tuple[do.Step, ...]:
         return do.write(moved(state, Stage.APPROVED, by=policy_name(state), why=f"{subject} accepted"))
     gate = state.gate_for(boundary, subject)
     if gate is None:
-        plan = f"this plan of {count} task{'s' * (count != 1)}"
+        plan = f"this plan of {counted(count, 'task')}"
         question = f"Start {f'the workflow {workflow} on this brief' if workflow else plan}?"
         return do.write(ask(state, boundary, subject, question))
     if gate.answered is None:

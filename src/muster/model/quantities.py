@@ -125,6 +125,15 @@ def parse_tokens(text: str) -> int:
     return int(Decimal(match[1]) * {"": 1, "k": 1000, "m": 1_000_000}[match[2]])
 
 
+def counted(count: int, noun: str) -> str:
+    """A number of things for people.
+
+    >>> counted(1, "task"), counted(2, "wave")
+    ('1 task', '2 waves')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def format_size(size: int) -> str:
     """Write a number of bytes for people, rounded to a tenth.
 

@@ -8,6 +8,7 @@ from typing import assert_never
 
 from muster.model import events as ev
 from muster.model.attempts import Cause
+from muster.model.quantities import counted
 from muster.model.retry import is_parked
 from muster.model.state import RunState
 from muster.model.waves import waves as in_waves
@@ -63,7 +64,7 @@ class Narrator:
                 return f"  - {event.task} skipped: {event.reason}"
             case ev.WaveFinished():
                 checks = len(event.receipts)
-                proof = f", {checks} check{'s' * (checks != 1)} passed on the merged tree" if checks else ""
+                proof = f", {counted(checks, 'check')} passed on the merged tree" if checks else ""
                 return f"wave {event.wave} done{proof}" if event.ok else f"wave {event.wave} does not hold together"
             case ev.GateAsked():
                 return f"? {event.question}  [{event.gate[-8:]}]"
@@ -152,7 +153,7 @@ class Narrator:
 def headline(state: RunState) -> str:
     """What is about to happen; with agents in it, on a second line by whom."""
     count, waves = len(state.tasks), len(state.waves or in_waves([entry.task for entry in state.tasks.values()]))
-    size = f"{count} task{'s' * (count != 1)} in {waves} wave{'s' * (waves != 1)}"
+    size = f"{counted(count, 'task')} in {counted(waves, 'wave')}"
     crew = crew_words(state)
     return f"Run {state.run}: {size}, gates {state.policy.autonomy.value}" + (f"\nagents: {crew}" if crew else "")
 

@@ -8,6 +8,7 @@ from typing import Any
 from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
 from muster.model.plan import chosen
+from muster.model.quantities import counted
 from muster.model.retry import is_parked
 from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
@@ -39,8 +40,7 @@ def crew_words(state: RunState) -> str:
 def recovery_question(state: RunState) -> str:
     """What to ask a person about a run whose owner is gone."""
     working = sum(state.tasks[name].station is Station.WORKING for name in state.busy)
-    tasks = f"{working} task{'s' * (working != 1)}"
-    return f"Run {state.run} was interrupted at entry {state.seq}: {tasks} would restart. Resume?"
+    return f"Run {state.run} was interrupted at entry {state.seq}: {counted(working, 'task')} would restart. Resume?"
 
 
 def head_status(head: RunHead, live: bool, counts: dict[str, int]) -> str:
