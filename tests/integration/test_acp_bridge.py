@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import psutil
 import pytest
 
 from muster.agents.acp import AcpAgent
@@ -378,7 +379,9 @@ async def test_when_the_bridge_is_killed_no_agent_is_left(tmp_path: Path) -> Non
     async with anyio.create_task_group() as group:
         group.start_soon(work)
         await until_written(spec, b"waiting")
-        (bridge,) = (one for one in list_marked(spec.id) if "-B" in one.command and "trap" not in one.command)
+        # Its shim shows the same command; the bridge itself is the shim's child.
+        shown = [psutil.Process(one.pid) for one in list_marked(spec.id) if "-B" in one.command]
+        (bridge,) = (one for one in shown if one.ppid() in {other.pid for other in shown})
         os.kill(bridge.pid, signal.SIGKILL)
 
     assert outcomes[0].ending is Ending.ERROR
