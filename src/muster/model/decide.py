@@ -9,10 +9,10 @@ from muster.model import events as ev
 from muster.model import steps as do
 from muster.model.attempts import Cause, Failure
 from muster.model.budget import NOTHING, Elsewhere
-from muster.model.endings import complete, gone_at, moved, over
 from muster.model.fallback import choice
 from muster.model.gates import Boundary, Stage, must_ask
 from muster.model.ids import attempt_id
+from muster.model.lifecycle import complete, gone_at, moved, over
 from muster.model.milestones import ask, milestone, policy_name, why_denied
 from muster.model.phases import phase_finished, queued, review_turn
 from muster.model.quantities import counted
