@@ -69,6 +69,18 @@ def test_a_person_who_leaves_at_a_question_finds_it_again(site: Site, leave: str
     assert "new.txt" in site.tree()
 
 
+def test_a_question_from_before_is_shown_again_with_what_it_asks(site: Site) -> None:
+    site.plan(adds("new"))
+    site.muster("run", "--plan", "plan.md")
+
+    terminal = site.terminal("continue")
+    before = terminal.sees(QUESTION)
+    terminal.type("y")
+
+    assert "? Merge 1 of 1 tasks into main?" in before
+    assert (terminal.end(), "new.txt" in site.tree()) == (0, True)
+
+
 def test_ctrl_c_at_a_question_cancels_the_run(site: Site) -> None:
     site.plan(adds("new"))
     terminal = site.terminal("run", "--plan", "plan.md")

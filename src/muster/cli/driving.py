@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from muster.cli.output import coloured
 from muster.engine.journal import Journal
 from muster.model.gates import Boundary
 from muster.model.state import RunState
 from muster.ports import Approver, Listener
-from muster.reports.lines import headline
+from muster.reports.lines import headline, question
 from muster.reports.text import next_step
 from muster.reports.views import exit_code_of, run_view
 from muster.wiring.driving import drive
@@ -48,6 +49,10 @@ async def drive_and_tell(
     """Drive the run, print how it went and return the exit code."""
     if output.for_people:
         click.echo(headline(journal.state))
+        for gate in journal.state.waiting_gates:
+            if gate.asked is not None:
+                # Asked before this process began, so that nobody has seen it here.
+                click.echo(coloured(question(gate.asked)))
     state = await drive(kit, journal, approver or output.approver(interactive=interactive), output.listeners())
     if output.as_json:
         from muster.cli.output import emit

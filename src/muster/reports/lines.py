@@ -67,7 +67,7 @@ class Narrator:
                 proof = f", {counted(checks, 'check')} passed on the merged tree" if checks else ""
                 return f"wave {event.wave} done{proof}" if event.ok else f"wave {event.wave} does not hold together"
             case ev.GateAsked():
-                return f"? {event.question}  [{event.gate[-8:]}]"
+                return question(event)
             case ev.GateAnswered():
                 why = f": {event.why}" if event.why else ""
                 return f"  {event.by} said {event.answer.value}{why}"
@@ -148,6 +148,11 @@ class Narrator:
     def _took(self, task: str, at: datetime) -> str:
         since = self._since.get(task)
         return f" after {(at - since).total_seconds():.1f}s" if since is not None else ""
+
+
+def question(gate: ev.GateAsked) -> str:
+    """What a person is asked, and as much of its id as answers it."""
+    return f"? {gate.question}  [{gate.gate[-8:]}]"
 
 
 def headline(state: RunState) -> str:
