@@ -44,11 +44,11 @@ def test_no_output_of_any_kind_has_a_secret(site: Site, web: Web) -> None:
         for command in (
             *(("metrics", "crew.*", "--format", form) for form in ("table", "json", "prom")),
             *(("summary",), ("summary", "--json", "-"), ("summary", "--anonymize")),
-            *(("baseline", "save", "b"), ("baseline", "list"), ("baseline", "show", "b"), ("baseline", "refresh")),
+            *(("baseline", "save", "b"), ("baseline", "show", "b")),
             *(("drift", "b"), ("diagnose", "--out", "d.json"), ("bundle", "export", "--out", "b.zip")),
-            *(("bundle", "open", "b.zip", "--to", "opened"), ("audit", "export"), ("audit", "tail", "-n", "500")),
-            *(("cost", "--by", by) for by in ("phase", "agent", "model", "task", "profile")),
-            *(("cache", "report"), ("metrics", "rebuild")),
+            *(("bundle", "open", "b.zip", "--to", "opened"), ("audit", "export")),
+            *(("cost", "--by", by) for by in ("agent", "model")),
+            ("metrics", "rebuild"),
         )
     }
 
