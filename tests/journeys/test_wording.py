@@ -108,6 +108,10 @@ def test_a_branch_that_was_left_alone_is_said_in_words_and_the_run_waits(site: S
     ran = site.muster("run", "--plan", "plan.md", "--gates", "open")
 
     assert ran.code == 3
+    assert ran.out.startswith(
+        "note: as things are, main will not move at the end:\n"
+        "      there are uncommitted changes where it is checked out; tasks do not see them\nRun "
+    )
     assert "main was left alone: there are uncommitted changes where it is checked out" in ran.out
     assert site.muster("ls", "--json").json["runs"][0]["status"] == site.show()["status"] == "waiting"
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from muster.cli.driving import Output
     from muster.model.plan import Plan
+    from muster.model.state import RunState
     from muster.pipeline.flows import Wanted
-    from muster.wiring.kit import Flags
+    from muster.wiring.kit import Flags, Kit
 
 
 @click.command()
@@ -134,7 +135,23 @@ async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool
         if plan.answers and output.for_people:
             click.echo(f"found out before, and not again: {', '.join(plan.answers)}")
         journal = await start_run(kit, plan, team, wanted.session)
+        if output.for_people and (note := await _in_the_way(kit, journal.state)):
+            click.echo(note)
         return await drive_and_tell(kit, journal, output, interactive=interactive)
+
+
+async def _in_the_way(kit: Kit, state: RunState) -> str:
+    """What keeps the branch from moving as things are now; better said before the work than after it."""
+    from muster.reports.views import left_alone
+    from muster.wiring.parts import repository_of
+
+    target = state.accepted.target
+    main = await (await repository_of(kit)).main(state.run, target)
+    if not main.reason:
+        return ""
+    unseen = "; tasks do not see them" if main.reason == "dirty" else ""
+    who = f"{target.removeprefix('refs/heads/')} will not" if target else "no branch will"
+    return f"note: as things are, {who} move at the end:\n      {left_alone(main.reason)}{unseen}"
 
 
 def _forecast(wanted: Wanted, flags: Flags, output: Output) -> None:

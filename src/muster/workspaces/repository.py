@@ -168,6 +168,10 @@ class Repository:
 
     # The user's branch
 
+    async def main(self, run: str, target: str) -> MainState:
+        """Where the branch is that a run would move, and why it could not be moved as things are now."""
+        return await Mainline(self.git, integration_ref(run)).state(target)
+
     async def undo(self, run: str, target: str, before: str, after: str) -> MainState:
         """Put a branch from ``before`` back to ``after``, if nobody moved it and nothing can be hurt."""
         return await Mainline(self.git, integration_ref(run)).back(target, before, after)
