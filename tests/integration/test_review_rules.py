@@ -175,22 +175,6 @@ async def test_new_public_code_without_a_test_is_said_once(tmp_path: Path) -> No
     assert tested.findings == ()
 
 
-async def test_a_protection_that_goes_with_its_test_weighs_more(tmp_path: Path) -> None:
-    old = "def load(root, name):\n    path = normpath(root + name)\n    if not path.startswith(root):\n"
-    old += "        raise ValueError(name)\n    return open(path)\n"
-    new = "def load(root, name):\n    return open(root + name)\n"
-    test = "def test_load():\n    assert load\n\n\ndef test_outside():\n    assert load\n"
-    project = GitProject.create(tmp_path, {"src/a.py": old, "tests/test_a.py": test})
-    since = project.head()
-    project.commit("Only the code", {"src/a.py": new})
-    alone = await judge(project, since)
-    project.commit("And the test", {"tests/test_a.py": test[: test.index("\n\n\ndef test_outside")] + "\n"})
-    together = await judge(project, since)
-
-    assert {found.severity for found in alone.findings} == {Severity.MINOR}
-    assert [(path, rule) for path, rule, _ in hard(together.findings)] == [("src/a.py", "SECURITY_INJECTION")]
-
-
 async def test_a_dependency_that_is_dropped_and_still_imported_is_found(tmp_path: Path) -> None:
     project = GitProject.create(tmp_path, MANIFESTS | {"src/a.py": "import click\n", "src/b.py": "import yaml\n"})
     since = project.head()
@@ -199,6 +183,17 @@ async def test_a_dependency_that_is_dropped_and_still_imported_is_found(tmp_path
     report = await judge(project, since)
 
     assert [(found.rule, found.path) for found in report.findings] == [("UNDECLARED_DEPENDENCY", "pyproject.toml")]
+
+
+async def test_an_import_that_only_a_lock_file_knows_weighs_less(tmp_path: Path) -> None:
+    lock = '{"packages": {"node_modules/left-pad": {}}}\n'
+    project = GitProject.create(tmp_path, MANIFESTS | {"web/package-lock.json": lock})
+    since = project.head()
+    project.commit("Work", {"web/a.ts": "import 'left-pad';\nimport 'right-pad';\n"})
+
+    report = await judge(project, since)
+
+    assert {(found.line, found.severity.value) for found in report.findings} == {(1, "MINOR"), (2, "MAJOR")}
 
 
 async def test_the_brief_and_the_plan_are_held_against_the_range(tmp_path: Path) -> None:

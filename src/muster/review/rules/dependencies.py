@@ -36,6 +36,7 @@ _NODE = frozenset(
 _SCRIPT_IMPORT = re.compile(
     r"""(?:\bfrom\s+|\brequire\(\s*|\bimport\s*\(\s*|^\s*import\s+)(["'])([^"'\n]+)\1""", re.MULTILINE
 )
+_LOCK = re.compile(r"(?:^|/)(?:package-lock\.json|(?:yarn|uv|poetry|pdm)\.lock|pnpm-lock\.yaml|Pipfile\.lock)$")
 _IMPACT = "The import fails wherever the package is not there by chance."
 _BARE = re.compile(r"^(?:@[a-z0-9][\w.-]*/)?[a-z0-9][\w.-]*", re.IGNORECASE)
 
@@ -115,8 +116,15 @@ async def undeclared(
             continue
         # Where another file imported it before, it is not this change that broke it.
         if not await imported_in(objects, before, each.module.partition(".")[0], script=each.script):
-            found.append((each.pair, _spot(each)))
+            found.append((each.pair, _spot(each, await _is_locked(each, tree, objects))))
     return found
+
+
+async def _is_locked(each: Wanted, tree: dict[str, str], objects: Objects) -> bool:
+    """Whether a lock file has the package: then it comes along with another one, for now."""
+    blobs = [blob for path, blob in tree.items() if _LOCK.search(path)]
+    name = re.compile(rf"""(?:^|["'/ ]){re.escape(each.module)}(?:["'@:]|$)""".encode(), re.MULTILINE)
+    return any(name.search(text) for text in (await objects.blobs(blobs)).values())
 
 
 def _declared_for(each: Wanted, texts: dict[str, bytes]) -> frozenset[str] | None:
@@ -150,8 +158,8 @@ async def imported_in(objects: Objects, tree: str, module: str, *, script: bool)
     return any(not is_aside(path) for path in await objects.grep(tree, pattern, places))
 
 
-def _spot(each: Wanted) -> Spot:
-    severity = Severity.MINOR if each.soft else Severity.MAJOR
+def _spot(each: Wanted, locked: bool) -> Spot:
+    severity = Severity.MINOR if each.soft or locked else Severity.MAJOR
     if is_aside(each.pair.path):
         severity = Severity.SUGGESTION
     side = each.pair.new

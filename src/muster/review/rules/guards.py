@@ -1,129 +1,196 @@
-"""Protections that a change takes away: checks, escaping, limits, and the words that explained them."""
+"""Protections that a change takes away or weakens: checks, escaping, limits, lists, settings, patterns."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from muster.model.findings import Hunk, Severity
+from muster.model.findings import Change, Severity
+from muster.model.record import Record
 from muster.review.rules.kinds import is_aside, is_code, is_test, words
-from muster.review.rules.spots import Pair, Side, Spot, normalised
+from muster.review.rules.patterns import weaker_pattern
+from muster.review.rules.reverts import Range
+from muster.review.rules.spots import Pair, Spot, normalised
 
-# Calls and settings that stand between data and harm.
-_NAMES = words(
+# Names of calls, settings and keys that stand between data and harm: those made for nothing else, and the others.
+_MADE_FOR_IT = words(
     r"""
-        html_?escape escape\w* quote quote_plus urlencode encodeURIComponent saniti[sz]e\w* secure_filename safe_join
-        safe_load SafeLoader safe_str_cmp literal_eval compare_digest timingSafeEqual constant_time\w* check_hostname
-        assert_hostname CERT_REQUIRED autoescape normpath realpath commonpath is_relative_to httponly samesite csrf\w*
-        nofollow noopener validate\w* verify\w* is_safe\w* \w{0,30}trust\w* \w{0,30}strip_auth rebuild_auth max_\w+
-        \w{1,30}_limit\w* hasOwnProperty __proto__ allowed_\w+ blocklist denylist allowlist whitelist blacklist
-        SecurityError SuspiciousOperation
+        \w*escape\w* quote quote_plus urlencode encodeURI\w* encodeUrl \w*saniti[sz]\w* nosniff noopener nofollow
+        secure_filename safe_join safe_load\w* SafeLoader is_?safe\w* \w*safer_\w+ \w*_unsafe\w* \w+Unsafe\w*
+        literal_eval autoescape \w*compare_digest timingSafeEqual constant_time\w* check_hostname CERT_REQUIRED
+        assert_hostname normpath realpath commonpath is_relative_to lstat islink S_ISREG \w*symlinks? httponly
+        samesite \w*[cx]srf\w* \w*strip_auth rebuild_auth remove_?\w*headers\w* \w*same_?(?:host|origin) \w*sandbox\w*
+        \w*forbid\w* \w*disallow\w* \w*redact\w* hasOwnProperty __proto__ \w+OrProto isProto\w* plainObjects is_pem\w*
+        SecurityError SuspiciousOperation \w*(?:block|deny)_?list \w*blacklist \w*substitution\w*
+        validate_?(?:url|path|host|origin)\w*
     """
 )
-# In code and not in prose: something follows that calls, sets or passes it.
-_PROTECTION = re.compile(rf"\b({'|'.join(_NAMES)})\b(?=\s*[(=,)\].:\[])", re.IGNORECASE)
-_REFUSAL = re.compile(
-    r"^\s*(?:raise\b|throw\b|abort\(|return\s+(?:None|False|false|null|nil|err\b|res\.status\(4)|panic\()"
+_NAMES = words(
+    r"""
+        relative_to isabs sep authorization cookie vary hostname \w*validat\w* verif\w+ \w+_verif\w+ \w*_trust\w*
+        trust\w* \w*strip_\w+ \w*strip[A-Z]\w+ normali[sz]e\w* max_\w+ max[A-Z]\w+ \w+_limit\w* \w+Limit \w*restrict\w*
+        reject\w* allowed_\w+ \w*allow_?list \w*whitelist lower toLowerCase casefold \w*safe_\w+ \w*safer?[A-Z]\w+
+    """
 )
-_THROWS = re.compile(r"\s*(?:raise|throw|abort)\b")
+# In code and not in prose: something follows that calls, sets or passes it, or it is a key.
+_PROTECTION = re.compile(rf"\b({'|'.join((*_MADE_FOR_IT, *_NAMES))})\b(?=[\"']?\s*(?:[(=,)\].:\[;]|$))", re.IGNORECASE)
+_IS_MADE_FOR_IT = re.compile("|".join(_MADE_FOR_IT), re.IGNORECASE)
+_HEADER_DROPPED = re.compile(
+    r"\b(?:del|delete)\s+[\w.]*headers\b|headers[\"'\]]*\.(?:pop|delete|remove)\(", re.IGNORECASE
+)
+_REFUSES = re.compile(r"\s*(?:raise|throw|abort)\b")
+_LEAVES = re.compile(r"\s*(?:raise|throw|abort|return|continue|break)\b|.*\)\s*(?:return|continue|break|throw)\b")
+_ANSWERS = re.compile(
+    r"\s*(?:raise\b|throw\b|abort\(|return\s+(?:None|False|false|null|nil|err\b|res\.status\(4)|panic\()"
+)
 _CONDITION = re.compile(r"^\s*(?:\}\s*)?(?:el(?:se )?)?if\b\s*(.+?)\s*[:{]?\s*$")
-_EXPLAINED = re.compile(
-    r"\bCVE-\d|\bvulnerab|\bexploit|\battack|\bmalicious|\binjection\b|\btraversal\b|\bsmuggl|\bsecurity\b|\bleak(?:s|ed)?\b"
-    r"|\bdenial of service\b|\bDoS\b|\bReDoS\b|\buntrusted\b|\bspoof|\bXSS\b|\bSSRF\b|\bCSRF\b|\btiming\b",
-    re.IGNORECASE,
-)
-_KEPT_OUT = re.compile(
-    r"^\s*(?:const |let |var |export )*((?:[\w.]*_)?(?:remove|unsafe|deny|block|forbid|strip|sensitive|danger|reserved"
-    r"|disallow|exclu|invalid|secret)\w*)\s*(?::[^=\n]{1,60})?=\s*(?:new |frozenset|set|Set|tuple|re\.compile)?"
-    r"[\[({]+([^\[\](){}]*)[\])}]",
-    re.IGNORECASE | re.MULTILINE,
-)
-_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+_PART = re.compile(r"^\s*(?:and|or|&&|\|\|)\s|.*(?:&&|\|\|)$")
 _AND = re.compile(r"\s+and\s+|\s*&&\s*")
 _COMMENT = re.compile(r"^\s*(?:#|//|\*|/\*|\"\"\")")
+_PROSE = re.compile(
+    rf"{_COMMENT.pattern}|^\s*(?!from|import)[A-Za-z`*][\w`*.,'-]*(?: [\w`*.,()'-]+){{3}}|.*[\"'][^\"']{{30}}"
+)
+_EXPLAINED = re.compile(
+    r"\bCVE-\d|\bvulnerab|\bexploit|\battack|\bmalicious|\binjection\b|\btraversal\b|\bsmuggl|\bsecurity (?!updates)"
+    r"|\bsandbox|\bdenial of service\b|\bDoS\b|\bReDoS\b|\buntrusted\b|\bspoof|\bXSS\b|\bSSRF\b|\bCSRF\b|\btiming\b",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(
+    r"\b(\w+)[\"']?\s*(?::[^=,()]{1,40}?)?\s*[=:]\s*"
+    r"(True|False|true|false|None|null|undefined|Infinity|-?\d[\d_]*)\b(?!\.)"
+)
+_LIMIT = re.compile(r"max|limit|timeout|size|length|count|depth|iterations", re.IGNORECASE)
+_UNLIMITED = ("None", "null", "undefined", "Infinity", "-1")
+_PERMISSIVE = re.compile(r"allow|unsafe|insecure|skip|disable|ignore|trust|bypass|danger|follow|lenient", re.IGNORECASE)
+_STRICT = re.compile(
+    r"verif|valid|check|strict|secur|safe|escape|sanit|protect|enforce|httponly|sandbox", re.IGNORECASE
+)
+_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+_ENOUGH = 3
 
 
-def guards(pair: Pair) -> Iterator[Spot]:
-    """What protected the old text and protects the new one no more."""
-    if pair.old is None or pair.new is None or not is_code(pair.path) or is_test(pair.path):
+class Said(Record, frozen=True):
+    """What was taken away and what shows it; ``weight`` says how much of a sign it is by itself."""
+
+    kind: str
+    title: str
+    detail: str
+    weight: int = 1
+    name: str = ""
+
+
+class Block(Record, frozen=True):
+    """Neighbouring lines that were replaced: where in the new text, what went and what came."""
+
+    line: int
+    gone: tuple[str, ...]
+    come: tuple[str, ...]
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The lines that went and are no comments."""
+        return tuple(text for text in self.gone if text.strip() and not _COMMENT.match(text))
+
+
+def guards(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
+    """What protected the old text and protects the new one no more.
+
+    It weighs more when several signs of it come together in a small change that brings no test.
+    """
+    lost = _lost(pairs)
+    found = [(pair, said, line) for pair in pairs for said, line in _of_pair(pair, lost)]
+    whole = Range(pairs)
+    signs: dict[str, int] = {}
+    for _, said, _ in found:
+        plain = bool(said.name and _IS_MADE_FOR_IT.fullmatch(said.name) and _is_gone(said.name, whole))
+        signs[said.kind] = max(signs.get(said.kind, 0), said.weight + plain)
+    total = sum(signs.values()) + 2 * whole.is_untold + 2 * (whole.shrunk is not None)
+    hard = total >= _ENOUGH and bool(whole.edited) and not whole.brings_tests
+    # One place is said once, by its plainest sign.
+    plainest = {(pair.path, line): (pair, _spot(pair, line, said, hard)) for pair, said, line in reversed(found)}
+    return list(plainest.values())
+
+
+def _of_pair(pair: Pair, lost: Counter[str]) -> Iterator[tuple[Said, int]]:
+    if pair.old is None or pair.new is None or not pair.change.deleted or not is_code(pair.path) or is_test(pair.path):
         return
-    said: set[str] = set()
-    lost = _lost(pair) if pair.change.deleted else Counter[str]()
-    for hunk in pair.change.hunks:
-        gone = [text[1:].decode("utf-8", "surrogateescape") for text in hunk.lines if text.startswith(b"-")]
-        come = [text[1:].decode("utf-8", "surrogateescape") for text in hunk.lines if text.startswith(b"+")]
-        # A file that grows has most likely got another protection for the one that it lost.
-        shrinks = (pair.change.deleted or 0) > (pair.change.added or 0)
-        what, detail, severity = next(_of_hunk(gone, come, lost, shrinks), ("", "", Severity.MINOR))
-        if what and what not in said:
-            said.add(what)
-            severity = Severity.MINOR if is_aside(pair.path) else severity
-            yield _spot(pair.new, _place(hunk), severity, what, detail[:1000], f"{what} {normalised(detail)}")
-    yield from _shorter_lists(pair)
+    titles: set[str] = set()
+    for block in _blocks(pair.change):
+        for said in _of_block(block, lost):
+            if said.title not in titles:
+                titles.add(said.title)
+                yield said, min(block.line, len(pair.new.lines))
 
 
-def _of_hunk(
-    gone: list[str], come: list[str], lost: Counter[str], shrinks: bool
-) -> Iterator[tuple[str, str, Severity]]:
-    code = [text for text in gone if text.strip() and not _COMMENT.match(text)]
-    if not code:
+def _is_gone(name: str, whole: Range) -> bool:
+    """Whether a protection is nowhere in the files that lost it."""
+    return not any(name.lower() in pair.new.text.lower() for pair in whole.edited if pair.new)
+
+
+def _of_block(block: Block, lost: Counter[str]) -> Iterator[Said]:
+    if not block.code:
         return
-    explained = [text for text in gone if _COMMENT.match(text) and _EXPLAINED.search(text)]
-    if explained and not any(_EXPLAINED.search(text) for text in come):
-        detail = f"The comment that explained it is gone with it: {explained[0].strip()}"
-        yield "A protection was taken out", detail, Severity.MAJOR if shrinks else Severity.MINOR
-    names = [name for text in code for name in _PROTECTION.findall(text) if lost[name.lower()] > 0]
-    if names:
-        was = next(text for text in code if names[0] in text).strip()
-        yield f"{names[0]} is no longer used here", f"Was: {was}", Severity.MINOR
-    refusals = [text for text in code if _REFUSAL.match(text)]
-    refusing = lost["refusals"] > 0 and any(map(_THROWS.match, refusals)) and not any(map(_REFUSAL.match, come))
-    if refusing and any(map(_CONDITION.match, code)):
-        yield "A check that refused something was taken out", f"Was: {refusals[0].strip()}", Severity.MINOR
-    for text in code:
-        if (before := _CONDITION.match(text)) and (part := _loosened(before[1], come)):
-            yield "A condition was loosened", f"It no longer asks for: {part}", Severity.MINOR
+    told = [text.strip() for text in block.gone if _EXPLAINED.search(text) and _PROSE.match(text)]
+    if told and not any(map(_EXPLAINED.search, block.come)):
+        yield Said("explained", "A protection was taken out", f"What explained it is gone with it: {told[0]}", 2)
+    yield from _names_lost(block, lost)
+    yield from _checks(block, lost)
+    yield from _settings(block)
+    if worse := weaker_pattern(block.code, block.come):
+        yield Said("pattern", "A pattern became weaker", worse)
+    if fewer := _fewer(block):
+        yield Said("list", "A list became shorter", f"It no longer names {', '.join(fewer)}", 0)
 
 
-def _shorter_lists(pair: Pair) -> Iterator[Spot]:
-    """Lists of what is kept out that lost entries."""
-    if pair.old is None or pair.new is None or not pair.change.deleted or not _KEPT_OUT.search(pair.new.text):
-        return
-    old = {name: set(_QUOTED.findall(body)) for name, body in _KEPT_OUT.findall(pair.old.text)}
-    for found in _KEPT_OUT.finditer(pair.new.text):
-        if missing := old.get(found[1], set()) - set(_QUOTED.findall(found[2])):
-            line = pair.new.text.count("\n", 0, found.start()) + 1
-            title = f"{found[1]} no longer names {', '.join(sorted(missing))}"
-            detail = "See that it is meant: the list says what is kept out, and it became shorter."
-            yield _spot(pair.new, line, Severity.MINOR, title, detail, f"{found[1]} {sorted(missing)}")
+def _names_lost(block: Block, lost: Counter[str]) -> Iterator[Said]:
+    for text in block.code:
+        for name in _names(text):
+            if lost[name.lower()] > 0:
+                yield Said("name", f"{name} is no longer used here", f"Was: {text.strip()}", name=name)
+                return
 
 
-def _spot(side: Side, line: int, severity: Severity, title: str, detail: str, anchor: str) -> Spot:
-    return Spot(
-        rule="SECURITY_INJECTION",
-        severity=severity,
-        line=line,
-        title=title[:120],
-        detail=detail,
-        impact="What it kept out can come in.",
-        evidence=side.line(line),
-        anchor=anchor,
-    )
+def _checks(block: Block, lost: Counter[str]) -> Iterator[Said]:
+    asks = [text for text in block.code if _CONDITION.match(text)]
+    refuses = [text.strip() for text in block.code if _REFUSES.match(text)]
+    if asks and refuses and lost["refusals"] > 0 and not any(map(_ANSWERS.match, block.come)):
+        yield Said("check", "A check that refused something was taken out", f"Was: {refuses[0]}")
+    elif asks and not "".join(block.come).strip() and any(map(_LEAVES.match, block.code)):
+        yield Said("check", "A condition that left early was taken out", f"Was: {asks[0].strip()}")
+    elif not block.come and all(map(_PART.match, block.code)):
+        yield Said("part", "A condition was loosened", f"It no longer asks for: {block.code[0].strip()}")
+    for text in asks:
+        if (before := _CONDITION.match(text)) and (part := _loosened(before[1], block.come)):
+            yield Said("part", "A condition was loosened", f"It no longer asks for: {part}")
 
 
-def _lost(pair: Pair) -> Counter[str]:
-    """How many fewer protections and refusals the file has than before."""
-    counts = {b"-": Counter[str](), b"+": Counter[str]()}
-    for raw in (line for hunk in pair.change.hunks for line in hunk.lines if line[:1] in counts):
-        line = raw[1:].decode("utf-8", "replace")
-        if not _COMMENT.match(line):
-            counts[raw[:1]].update(name.lower() for name in _PROTECTION.findall(line))
-            counts[raw[:1]]["refusals"] += _THROWS.match(line) is not None
-    return counts[b"-"] - counts[b"+"]
+def _settings(block: Block) -> Iterator[Said]:
+    old = dict(found for text in block.code for found in _SETTING.findall(text))
+    for text in block.come:
+        for name, value in _SETTING.findall(text):
+            was = old.get(name, "")
+            on, off = value.lower() == "true" != was.lower(), was.lower() == "true" != value.lower()
+            detail = f"Was {was or 'not set'}, now: {text.strip()}"
+            if (on and _PERMISSIVE.search(name)) or (off and _STRICT.search(name)):
+                yield Said("setting", f"{name} is now {value}", detail)
+            elif was[:1].isdigit() and value in _UNLIMITED and _LIMIT.search(name):
+                yield Said("limit", f"The limit {name} was lifted", detail, _ENOUGH)
 
 
-def _loosened(condition: str, come: list[str]) -> str:
+def _fewer(block: Block) -> list[str]:
+    """The names that a list lost and nothing else was changed."""
+    old, new = "\n".join(block.gone), "\n".join(block.come)
+    names, left = _QUOTED.findall(old), set(_QUOTED.findall(new))
+    missing = [name for name in names if name not in left]
+    return missing if left < set(names) and _bare(old) == _bare(new) else []
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"[\s,]+", "", _QUOTED.sub("", text))
+
+
+def _loosened(condition: str, come: Sequence[str]) -> str:
     """The part that a condition lost; empty when it is no condition any more or asks for something else.
 
     >>> _loosened("a and not b", ["if a:"])
@@ -134,16 +201,52 @@ def _loosened(condition: str, come: list[str]) -> str:
         if found := _CONDITION.match(text):
             new = [normalised(part) for part in _AND.split(found[1])]
             missing = [part for part in old if part not in new]
-            if len(old) > 1 and missing and len(missing) < len(old) and set(new) < set(old):
+            if missing and len(missing) < len(old) and set(new) < set(old):
                 return " and ".join(missing)
     return ""
 
 
-def _place(hunk: Hunk) -> int:
-    """The first line after which something was taken out, in the new text."""
-    number = hunk.new_start
-    for text in hunk.lines:
-        if text.startswith(b"-"):
-            break
-        number += 1
-    return max(1, min(number, hunk.new_start + max(hunk.new_count, 1) - 1))
+def _names(text: str) -> list[str]:
+    return _PROTECTION.findall(text) + ["headers"] * bool(_HEADER_DROPPED.search(text))
+
+
+def _lost(pairs: Iterable[Pair]) -> Counter[str]:
+    """How many fewer protections and refusals the range has than before, wherever they moved."""
+    counts = {b"-": Counter[str](), b"+": Counter[str]()}
+    for pair in pairs:
+        if is_code(pair.path) and not is_test(pair.path):
+            for raw in (line for hunk in pair.change.hunks for line in hunk.lines if line[:1] in counts):
+                line = raw[1:].decode("utf-8", "replace")
+                if not _COMMENT.match(line):
+                    counts[raw[:1]].update(map(str.lower, _names(line)))
+                    counts[raw[:1]]["refusals"] += _REFUSES.match(line) is not None
+    return counts[b"-"] - counts[b"+"]
+
+
+def _blocks(change: Change) -> Iterator[Block]:
+    for hunk in change.hunks:
+        number, gone, come = hunk.new_start, list[str](), list[str]()
+        for raw in (*hunk.lines, b" "):
+            sign, text = raw[:1], raw[1:].decode("utf-8", "surrogateescape")
+            if sign == b"-":
+                gone.append(text)
+            elif sign == b"+":
+                come.append(text)
+            elif sign == b" ":
+                if gone:
+                    yield Block(line=max(1, number), gone=tuple(gone), come=tuple(come))
+                number += len(come) + 1
+                gone, come = [], []
+
+
+def _spot(pair: Pair, line: int, said: Said, hard: bool) -> Spot:
+    return Spot(
+        rule="SECURITY_INJECTION",
+        severity=Severity.MAJOR if hard and not is_aside(pair.path) else Severity.MINOR,
+        line=line,
+        title=said.title[:120],
+        detail=f"{said.detail[:900]}. See that it is meant, or put it back.",
+        impact="What it kept out can come in.",
+        evidence=pair.new.line(line) if pair.new else "",
+        anchor=f"{said.title} {normalised(said.detail)}",
+    )

@@ -35,7 +35,7 @@ _TEST = re.compile(
     r"|(?:Test|Tests|IT|Spec)\.(?:java|kt|scala|cs|swift)$|_(?:spec|test)\.rb$",
 )
 _ASIDE = re.compile(
-    r"(?:^|/)(?:docs?|examples?|samples?|demos?|benchmarks?|benches|scripts?|tools?|tasks|contrib|ci|bin|fuzz\w*|\.[a-z]+)/"
+    r"(?:^|/)(?:docs?|examples?|samples?|demos?|bench\w*|scripts?|tools?|tasks|contrib|ci|bin|fuzz\w*|\.[a-z]+)/"
     r"|(?:^|/)(?:setup|noxfile|fabfile|dodo|tasks|conf|manage|fuzz\w*)\.py$|(?:^|/)[\w.-]*config\.[cm]?[jt]s$|\.(?:md|rst|txt)$"
 )
 

@@ -17,7 +17,7 @@ _OMITTED = re.compile(
     r"(?:#|//|/\*|\.\.\.).{0,40}?\b(?:rest of (?:the |your |this )?(?:implementation|code|function|file|class|method)\b"
     r"|(?:existing|remaining|previous) (?:code|implementation|logic) (?:here|remains|unchanged|goes|\.\.\.)"
     r"|your (?:code|implementation|logic) (?:goes )?here\b|(?:implementation|code|logic) goes here\b"
-    r"|(?:code|implementation) omitted\b|omitted for brevity\b|implement (?:me|this)\b)",
+    r"|(?:code|implementation) omitted\b|omitted for brevity\b|(?<!re-)implement (?:me|this)\b)",
     re.IGNORECASE,
 )
 _DEBUG = {

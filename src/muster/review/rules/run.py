@@ -16,9 +16,10 @@ from muster.review.objects import Objects
 from muster.review.rules import creep, dependencies, guards, placeholders, scripts, secrets, sinks, syntax, text
 from muster.review.rules import tests as test_rules
 from muster.review.rules.brief import Check, criteria, drift, non_goals
-from muster.review.rules.kinds import is_aside, is_code, is_test, language
+from muster.review.rules.kinds import is_code, is_test, language
 from muster.review.rules.lint import ruff
 from muster.review.rules.linters import read_report
+from muster.review.rules.reverts import Range
 from muster.review.rules.spots import Pair, Side, Spot, anchor_of, finding, new_spots
 from muster.review.scope import Scope
 from muster.review.triage import Triage
@@ -30,7 +31,6 @@ Lint = Callable[[str], Awaitable[Sequence[bytes]]]
 # The rules that need one state of one file; what a table holds is looked at on both sides and compared.
 CHEAP: tuple[Rule, ...] = (*text.RULES, *secrets.RULES)
 FULL: tuple[Rule, ...] = (*CHEAP, *placeholders.RULES, *sinks.RULES, *scripts.RULES, *syntax.RULES)
-_FEW = 4
 _SYMLINK, _GITLINK = "120000", "160000"
 
 
@@ -98,8 +98,8 @@ async def _seen(
 ) -> list[tuple[Pair, Spot]]:
     spots = _moved_away(pairs, [(pair, spot) for pair in pairs for spot in _of_file(pair)])
     spots += await _of_range(looked, scope, objects)
-    untested = any(spot.rule == "TEST_WEAKENED" for _, spot in spots) and test_rules.stays(looked)
-    spots += _unguarded(looked, untested)
+    spots += guards.guards(looked)
+    spots += [shrunk] if (shrunk := Range(looked).shrunk) else []
     return spots + (await _linted(lint, scope, looked) if lint is not None else [])
 
 
@@ -113,16 +113,6 @@ async def _asked(
         found, unclear = await criteria(scope, brief, objects, tree, check)
         findings += (*found, *non_goals(scope, brief))
     return findings, unclear
-
-
-def _unguarded(pairs: Sequence[Pair], untested: bool) -> Iterator[tuple[Pair, Spot]]:
-    """Protections that were taken away; where their tests went with them, it is no accident of moving code."""
-    found = [(pair, spot) for pair in pairs for spot in guards.guards(pair)]
-    sources = sum(1 for pair in pairs if is_code(pair.path) and not is_aside(pair.path))
-    # Many at once are a feature that is taken out.
-    hard = untested and len(found) <= _FEW and sources <= _FEW
-    for pair, spot in found:
-        yield pair, replace(spot, severity=Severity.MAJOR) if hard and not is_aside(pair.path) else spot
 
 
 def _pair(scope: Scope, change: Change, treatment: Treatment) -> Pair:

@@ -19,7 +19,7 @@ _SCRIPT_TEST = re.compile(r"""^\s*(?:it|test)(\.skip|\.only)?\s*\(\s*(["'`])(.+?
 _SCRIPT_OFF = re.compile(r"""^\s*(?:(?:it|test|describe)\.(?:skip|only)|xit|xdescribe|xtest|fit|fdescribe)\s*\(""")
 _GO_TEST = re.compile(r"^func (Test\w+)\(")
 _GO_OFF = re.compile(r"^\s*t\.Skip(?:Now|f)?\(")
-_CHECKS = re.compile(
+CHECKS = re.compile(
     r"\bassert|\braises\b|\bwarns\b|\bexpect\(|\bshould\b|\b(?:t|b)\.(?:Error|Fatal)|\brequire\.|\.fail\("
 )
 _OFF = re.compile(r"(?:@|\.|raise |^\s*)\bskip\b|\.xfail\b|\bSkipTest\b|\bexpectedFailure\b")
@@ -32,7 +32,9 @@ _TRIVIAL = re.compile(
 )
 
 
-class _Test(Record, frozen=True):
+class Test(Record, frozen=True):
+    """One test as it is written, and the mark that switches it off."""
+
     name: str
     line: int
     text: str
@@ -40,15 +42,17 @@ class _Test(Record, frozen=True):
 
     @property
     def checks(self) -> int:
-        return len(_CHECKS.findall(self.text))
+        """How often it asks for something."""
+        return len(CHECKS.findall(self.text))
 
 
-def _tests(side: Side | None) -> dict[str, _Test]:
+def tests_of(side: Side | None) -> dict[str, Test]:
+    """The tests of one state of a file by their names."""
     if side is None:
         return {}
     if language(side.path) == "python":
         return {test.name: test for test in _python_tests(side)}
-    found: dict[str, _Test] = {}
+    found: dict[str, Test] = {}
     starts = []
     for number, line in enumerate(side.lines, 1):
         match = _SCRIPT_TEST.match(line) if is_script(side.path) else _GO_TEST.match(line)
@@ -57,11 +61,11 @@ def _tests(side: Side | None) -> dict[str, _Test]:
     for (number, name), (following, _) in pairwise([*starts, (len(side.lines) + 1, "")]):
         lines = side.lines[number - 1 : following - 1]
         off = next((each for each in lines if (_SCRIPT_OFF if is_script(side.path) else _GO_OFF).match(each)), "")
-        found[name] = _Test(name=name, line=number, text="\n".join(lines), off=off.strip())
+        found[name] = Test(name=name, line=number, text="\n".join(lines), off=off.strip())
     return found
 
 
-def _python_tests(side: Side) -> Iterator[_Test]:
+def _python_tests(side: Side) -> Iterator[Test]:
     if side.tree is None:
         return
     for function in functions(side.tree):
@@ -72,7 +76,7 @@ def _python_tests(side: Side) -> Iterator[_Test]:
         marks = [side.line(number) for each in (node, function.owner) if each for number in _decorators(each)]
         marks.append(side.line(node.body[0].lineno))
         off = next((each.strip() for each in marks if _OFF.search(each) and not _CONDITION.search(each)), "")
-        yield _Test(name=function.name, line=node.lineno, text="\n".join(body), off=off)
+        yield Test(name=function.name, line=node.lineno, text="\n".join(body), off=off)
 
 
 def _decorators(node: Def | ast.ClassDef) -> range:
@@ -93,7 +97,7 @@ def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     suspects = [pair for pair in pairs if is_test(pair.path) and is_code(pair.path)]
     if not any(map(_may_weaken, suspects)):
         return []
-    suites = [(pair, _tests(pair.old), _tests(pair.new)) for pair in suspects]
+    suites = [(pair, tests_of(pair.old), tests_of(pair.new)) for pair in suspects]
     moved = Counter(name.rpartition(".")[2] for _, _, new in suites for name in new)
     sources = [pair for pair in pairs if is_code(pair.path) and not is_aside(pair.path)]
     found = []
@@ -116,21 +120,11 @@ def weakened(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     return found
 
 
-def stays(pairs: Sequence[Pair]) -> bool:
-    """Whether the code lost lines and nothing that has a name: what the tests were for is still there."""
-    sources = [pair for pair in pairs if is_code(pair.path) and not is_aside(pair.path)]
-    shrinks = sum((pair.change.deleted or 0) - (pair.change.added or 0) for pair in sources) > 0
-    return shrinks and all(
-        pair.new is not None and (pair.old is None or not _public(pair.old).keys() - _public(pair.new).keys())
-        for pair in sources
-    )
-
-
 def _only_less(old: str, new: str) -> bool:
     return not Counter(map(str.strip, new.splitlines())) - Counter(map(str.strip, old.splitlines()))
 
 
-def _spot(pair: Pair, test: _Test, what: str, severity: Severity) -> Spot:
+def _spot(pair: Pair, test: Test, what: str, severity: Severity) -> Spot:
     return Spot(
         rule="TEST_WEAKENED",
         severity=severity,
@@ -144,7 +138,7 @@ def _spot(pair: Pair, test: _Test, what: str, severity: Severity) -> Spot:
     )
 
 
-def _gone_spot(pair: Pair, gone: list[_Test]) -> Spot:
+def _gone_spot(pair: Pair, gone: list[Test]) -> Spot:
     names = ", ".join(test.name for test in gone)
     return Spot(
         rule="TEST_WEAKENED",

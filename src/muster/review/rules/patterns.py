@@ -1,0 +1,165 @@
+"""Regular expressions that a change makes slower or more generous."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from re import _constants as op  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+_PYTHON = re.compile(r"""[bBrRuU]*(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""")
+_SCRIPT = re.compile(r"""[(,=:\[!&|?{;]\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/[a-z]*""")
+_BOUNDED = re.compile(r"\{\d*,?\d+\}")
+_UNBOUNDED = re.compile(r"(?<!\\)[*+]")
+_LOOSE = re.compile(r"(?<!\\)[?*]")
+_EVERY = frozenset(range(128))
+_CLASSES = {
+    name: frozenset(code for code in _EVERY if re.match(text, chr(code)))
+    for name, text in (("DIGIT", r"\d"), ("SPACE", r"\s"), ("WORD", r"\w"))
+}
+
+
+def weaker_pattern(gone: Sequence[str], come: Sequence[str]) -> str:
+    """What is wrong with a pattern that came for another one; empty when nothing is."""
+    old = set(_literals(gone))
+    new = [text for text in _literals(come) if text not in old]
+    if not new:
+        return ""
+    worst = max((degree(text) for text in old), default=1)
+    for text in new:
+        if degree(text) > max(worst, 1):
+            return f"Crafted text can make it take very long, as several parts can match the same: {text}"
+    if len(old) == len(new) == 1:
+        before, after = old.pop(), new[0]
+        missing = _words(before) - _words(after)
+        if missing and _words(after) < _words(before):
+            return f"It no longer names {', '.join(sorted(missing))}: {after}"
+        if _LOOSE.sub("", before) == _LOOSE.sub("", after) and len(after) > len(before):
+            return f"More of it may be missing than before: {after}"
+        old.add(before)
+    bounds = sum(len(_BOUNDED.findall(text)) for text in old) - sum(len(_BOUNDED.findall(text)) for text in new)
+    frees = sum(len(_UNBOUNDED.findall(text)) for text in new) - sum(len(_UNBOUNDED.findall(text)) for text in old)
+    if bounds > 0 and frees > 0:
+        return f"It repeats without a bound where it had one: {new[0]}"
+    return ""
+
+
+def _words(pattern: str) -> set[str]:
+    return set(re.findall(r"(?<!\\)[A-Za-z][\w-]{3,}", pattern))
+
+
+def _literals(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        for found in (*(m[2] for m in _PYTHON.finditer(line)), *(m[1] for m in _SCRIPT.finditer(line))):
+            if _UNBOUNDED.search(found) or _BOUNDED.search(found) or "|" in found:
+                yield found
+
+
+def degree(pattern: str) -> int:
+    r"""How fast the time to fail can grow with the text: 1 linear, 2 quadratic, 9 exponential.
+
+    >>> degree(r"^a+b$"), degree(r"^(a+)+$"), degree(r"^\s*x*\s*$")
+    (1, 9, 2)
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            items = list(_parser.parse(pattern))
+    except (re.error, RecursionError, OverflowError):
+        return 0
+    # Without an anchor the search itself is a repeat of anything in front.
+    free = len(items) > 1 and items[0][0] in (op.MAX_REPEAT, op.MIN_REPEAT) and items[0][1][1] is op.MAXREPEAT
+    branches = items[0][1][1] if items and items[0][0] is op.BRANCH else []
+    free = free or any(
+        len(each) > 1 and each[0][0] in (op.MAX_REPEAT, op.MIN_REPEAT) and each[0][1][1] is op.MAXREPEAT
+        for each in branches
+    )
+    return max(_degree(items), 1 + free)
+
+
+def _degree(items: Any) -> int:
+    """The longest chain of repeats that can take each other's text, with nothing that is needed between them."""
+    worst, chain, before = 1, 0, frozenset[int]()
+    for code, argument in items:
+        if code in (op.MAX_REPEAT, op.MIN_REPEAT):
+            least, most, inner = argument
+            worst = max(worst, _degree(inner))
+            if most is not op.MAXREPEAT:
+                if least:
+                    chain, before = 0, frozenset()
+                continue
+            if _nested(inner):
+                return 9
+            now = _taken(inner)
+            chain += 1 if before & now or not chain else 0
+            before |= now
+            worst = max(worst, chain)
+        elif code is op.SUBPATTERN:
+            worst = max(worst, _degree(argument[3]))
+            inner_items = list(argument[3])
+            now = frozenset().union(
+                *(_taken(a[2]) for c, a in inner_items if c in (op.MAX_REPEAT, op.MIN_REPEAT) and a[1] is op.MAXREPEAT)
+            )
+            if now:
+                chain = chain + 1 if before & now else 1
+                before = now
+                worst = max(worst, chain)
+        elif code is op.BRANCH:
+            worst = max(worst, *(_degree(each) for each in argument[1]))
+        elif code is op.AT:
+            continue
+        elif not _charset([(code, argument)]) & before:
+            chain, before = 0, frozenset()
+    return worst
+
+
+def _nested(inner: Any) -> bool:
+    """Whether what is repeated ends or begins with a repeat that can take its neighbour's text too."""
+    items = list(inner)
+    while len(items) == 1 and items[0][0] is op.SUBPATTERN:
+        items = list(items[0][1][3])
+    repeats = [each for each in items if each[0] in (op.MAX_REPEAT, op.MIN_REPEAT) and each[1][1] is op.MAXREPEAT]
+    if not repeats:
+        return False
+    rest = [
+        each
+        for each in items
+        if each not in repeats and not (each[0] in (op.MAX_REPEAT, op.MIN_REPEAT) and not each[1][0])
+    ]
+    taken = _taken([repeats[0]])
+    return not rest or all(_charset([each]) & taken for each in rest)
+
+
+def _taken(items: Any) -> frozenset[int]:
+    return frozenset[int]().union(*(_charset([each]) for each in items))
+
+
+def _charset(items: Any) -> frozenset[int]:
+    """The characters that a part can begin with or take."""
+    found: frozenset[int] = frozenset()
+    for code, argument in items:
+        if code is op.LITERAL:
+            found |= {argument}
+        elif code is op.NOT_LITERAL:
+            found |= _EVERY - {argument}
+        elif code is op.ANY:
+            found |= _EVERY - {10}
+        elif code is op.RANGE:
+            found |= frozenset(range(argument[0], argument[1] + 1))
+        elif code is op.CATEGORY:
+            name = str(argument).rpartition("_")[2]
+            known = _CLASSES.get(name, frozenset())
+            found |= _EVERY - known if "NOT" in str(argument) else known
+        elif code is op.IN:
+            negated = argument and argument[0][0] is op.NEGATE
+            inside = _charset(argument[1:] if negated else argument)
+            found |= _EVERY - inside if negated else inside
+        elif code in (op.MAX_REPEAT, op.MIN_REPEAT):
+            found |= _charset(argument[2])
+        elif code is op.SUBPATTERN:
+            found |= _charset(argument[3])
+        elif code is op.BRANCH:
+            found |= frozenset[int]().union(*(_charset(each) for each in argument[1]))
+    return found
