@@ -188,3 +188,13 @@ def test_a_program_in_the_repository_does_not_take_the_place_of_another(site: Si
 
     assert ran.code == 0, ran
     assert not canary(site).exists()
+
+
+def test_a_forecast_refuses_what_the_run_itself_would_refuse(site: Site) -> None:
+    site.write({"muster.toml": '[run]\nenv_allow = ["AWS_*"]\n'})
+    site.plan(adds("one"))
+
+    forecast, ran = site.muster("run", "--plan", "plan.md", "--dry-run"), site.muster("run", "--plan", "plan.md")
+
+    assert (forecast.code, forecast.err) == (ran.code, ran.err)
+    assert "muster trust" in forecast.err

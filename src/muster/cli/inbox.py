@@ -10,6 +10,9 @@ from muster.cli.output import emit, json_option
 from muster.cli.project import read_project_or, use_project
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from muster.model.state import RunState
     from muster.wiring.kit import Kit
 
 
@@ -47,46 +50,32 @@ Rows = list[dict[str, Any]]
 
 async def _inbox(kit: Kit) -> tuple[Rows, Rows, Rows]:
     from muster.cli.output import ago
-    from muster.operations.runs import dead_letters
-
-    letters = [row for row in await dead_letters(kit) if row["status"] == "open"]
-    aged = [{**row, "age": ago(row["at"], kit.clock.now())} for row in letters]
-    return await _waiting(kit), await _interrupted(kit), aged
-
-
-async def _interrupted(kit: Kit) -> Rows:
-    """Runs whose owner is gone, each with the question that `muster continue` asks."""
-    from muster.cli.output import ago
-    from muster.engine.journal import load
-    from muster.model.state import ENDED
-    from muster.operations.runs import is_driven
+    from muster.operations.runs import dead_letters, is_driven
     from muster.reports.views import recovery_question, status_of
 
-    found = []
-    for head in await kit.store.runs():
-        if head.state in ENDED or await is_driven(kit, head.run):
-            continue
-        state = await load(kit.store, head.run)
-        if status_of(state, False) == "interrupted":
-            question = recovery_question(state)
-            found.append({"run": state.run, "age": ago(state.last_at, kit.clock.now()), "question": question})
-    return found
+    now, interrupted = kit.clock.now(), []
+    states = await _open_runs(kit)
+    for state in states:
+        if status_of(state, live=await is_driven(kit, state.run)) == "interrupted":
+            age = ago(state.last_at, now)
+            interrupted.append({"run": state.run, "age": age, "question": recovery_question(state)})
+    letters = [{**row, "age": ago(row["at"], now)} for row in await dead_letters(kit) if row["status"] == "open"]
+    return _waiting(states, now), interrupted, letters
 
 
-async def _waiting(kit: Kit) -> list[dict[str, Any]]:
-    from muster.cli.output import ago
+async def _open_runs(kit: Kit) -> list[RunState]:
     from muster.engine.journal import load
     from muster.model.state import ENDED
+
+    return [await load(kit.store, head.run) for head in await kit.store.runs() if head.state not in ENDED]
+
+
+def _waiting(states: list[RunState], now: datetime) -> Rows:
+    from muster.cli.output import ago
     from muster.reports.views import gate_view
 
-    found = []
-    for head in await kit.store.runs():
-        if head.state in ENDED:
-            continue
-        state = await load(kit.store, head.run)
-        for gate in state.waiting_gates:
-            found.append({**gate_view(state, gate), "age": ago(gate.asked_at, kit.clock.now())})
-    return found
+    gates = ((state, gate) for state in states for gate in state.waiting_gates)
+    return [{**gate_view(state, gate), "age": ago(gate.asked_at, now)} for state, gate in gates]
 
 
 @click.command()
@@ -145,7 +134,7 @@ async def _answer(kit: Kit, wanted: str, answer: str, why: str, budget: str) -> 
     from muster.operations.runs import deliver, is_driven
     from muster.wiring.kit import message
 
-    gate = _pick(wanted, await _waiting(kit))
+    gate = _pick(wanted, _waiting(await _open_runs(kit), kit.clock.now()))
     run = gate["run"]
     driven = await is_driven(kit, run)
     sent = message(kit, run, "answer", gate=gate["id"], answer=answer, why=why, budget=budget)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -160,26 +159,20 @@ def _forecast(wanted: Wanted, flags: Flags, output: Output) -> None:
 
     from muster.cli.dry_run import show
     from muster.clock import SystemClock
-    from muster.config.crew import with_crew
-    from muster.config.load import find_project, load_settings
-    from muster.config.policy import run_policy, with_models
-    from muster.config.profiles import choose_profile
-    from muster.config.trust import TrustState, trust_state
+    from muster.config.load import find_project
+    from muster.config.policy import with_models
     from muster.pipeline.compose import settle_tasks
-    from muster.pipeline.starter import command_for_tests
+    from muster.wiring.kit import Project
     from muster.wiring.parts import agents
+    from muster.wiring.starting import crew_policy
 
-    project = find_project(Path.cwd())
-    trusted = trust_state(project) is TrustState.TRUSTED
-    resolved = load_settings(project, environ=os.environ, flags=flags, trusted=trusted)
-    plan, team = planned(project, wanted, SystemClock().now(), trusted=trusted, keep=False)
-    policy = run_policy(resolved.settings, choose_profile(project, resolved=resolved))
-    test = command_for_tests(project)
-    policy = with_crew(policy, plan, team, project, resolved.settings, trusted=trusted, test=test)
+    here = Project(find_project(Path.cwd()), flags)
+    plan, team = planned(here.project, wanted, SystemClock().now(), trusted=here.trusted, keep=False)
+    policy, bound = crew_policy(here, plan, team), here.resolved.settings.agents
     with TemporaryDirectory() as scratch:
-        able = agents(resolved.settings.agents)
+        able = agents(bound)
         tasks = settle_tasks(plan.tasks, policy, able, Path(scratch))
-        policy = with_models(policy, tasks, resolved.settings.agents)
+        policy = with_models(policy, tasks, bound)
     show(plan, tasks, policy, able, as_json=output.as_json)
 
 

@@ -30,13 +30,10 @@ METRICS = STATE / "metrics"
 
 
 @dataclass(frozen=True)
-class Kit:
-    """A project's parts, ready to be used; made by `open_project`."""
+class Project:
+    """A project's folder and the settings that hold there, with what flags say on top."""
 
     project: Path
-    store: Store
-    clock: Clock
-    owner: Owner
     flags: Flags
 
     @cached_property
@@ -48,6 +45,15 @@ class Kit:
     def resolved(self) -> Resolved:
         """The settings, read when they are first needed: looking at runs and stopping them needs none."""
         return load_settings(self.project, environ=os.environ, flags=self.flags, trusted=self.trusted)
+
+
+@dataclass(frozen=True)
+class Kit(Project):
+    """A project's parts, ready to be used; made by `open_project`."""
+
+    store: Store
+    clock: Clock
+    owner: Owner
 
     def folder(self, run: str) -> Path:
         """Where a run keeps what is too big for its journal."""
@@ -64,7 +70,7 @@ async def open_project(cwd: Path, flags: Flags | None = None, *, read_only: bool
         await repository.make_state_folders()
     store = await SqliteStore.open(project / STATE / "muster.db", read_only=read_only)
     try:
-        yield Kit(project, store, clock, this_owner(), flags or {})
+        yield Kit(project, flags or {}, store, clock, this_owner())
     finally:
         with anyio.CancelScope(shield=True):
             await store.close()

@@ -21,7 +21,7 @@ from muster.pipeline.artefacts import PROGRESS, read_artefact
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks, with_answers
 from muster.ports import Agent
 from muster.process import is_alive
-from muster.wiring.kit import Kit, operator
+from muster.wiring.kit import Kit, Project, operator
 from muster.wiring.parts import agents, refuse_wrong_outlets, repository_of, workspace_of
 from muster.workspaces.repository import Repository
 
@@ -81,7 +81,7 @@ async def resume_run(kit: Kit, run: str, *, reason: str) -> Journal:
     return await resume(kit.store, kit.clock, kit.owner, run, is_alive, reason=reason)
 
 
-def policy_for(kit: Kit, *, plan_profile: str = "") -> RunPolicy:
+def policy_for(kit: Project, *, plan_profile: str = "") -> RunPolicy:
     """What files, environment and flags say about a new run; a plan that is gone on with brings its own profile.
 
     Raises:
@@ -91,7 +91,7 @@ def policy_for(kit: Kit, *, plan_profile: str = "") -> RunPolicy:
     return run_policy(kit.resolved.required(), choice)
 
 
-def crew_policy(kit: Kit, plan: Plan, team: str = "") -> RunPolicy:
+def crew_policy(kit: Project, plan: Plan, team: str = "") -> RunPolicy:
     """The policy of a new run of this plan, with who does what; a plan of commands asks for nobody.
 
     Raises:
