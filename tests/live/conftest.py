@@ -16,7 +16,7 @@ from tests.live.programs import CLIS, Cli
 from tests.live.stand import README, Stand
 
 # A program with its own retries and waits takes longer than a command in a journey.
-PATIENCE_S = 150.0
+PATIENCE_S = 220.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Stand:
         receiver: TelemetryReceiver | None = None,
     ) -> None:
         self.cli, self.model, self.root = cli, model, root
+        # A folder's name is that of another worker's too, and whoever sweeps a run sweeps all of its name.
+        self.run = f"live-{os.getpid()}-{root.name}"
         self.repo = root / "repo"
         self.repo.mkdir()
         environ = {**cli.settle(root / "home", model.url), "CANARY_TOKEN": "a-secret-of-the-operator-0815"}
@@ -45,8 +48,8 @@ class Stand:
 
     def spec(self, prompt: str, number: int = 1, **more: object) -> AttemptSpec:
         base = AttemptSpec(
-            id=f"{self.root.name}:T1:{number}",
-            run=self.root.name,
+            id=f"{self.run}:T1:{number}",
+            run=self.run,
             task="T1",
             number=number,
             agent=self.cli.name,

@@ -12,11 +12,11 @@ pytestmark = [pytest.mark.live_cli, pytest.mark.timeout(240)]
 
 def test_the_cost_of_a_run_is_measured_beside_the_program_by_hand(site: Site, cli: Cli) -> None:
     ran = site.muster(
-        *("bench", "agent", cli.name, "--tasks", "4", "--model", cli.model, "--prompt", "[[s:text]] {number}", "--json")
+        *("bench", "agent", cli.name, "--tasks", "2", "--model", cli.model, "--prompt", "[[s:text]] {number}", "--json")
     )
 
     assert ran.code == 0, ran
     figures = ran.json
-    assert (figures["tasks"], figures["failed"]) == (4, 0)
+    assert (figures["tasks"], figures["failed"]) == (2, 0)
     assert figures["run_wall_ms"] > 0
     print(f"{cli.name}: {figures}")

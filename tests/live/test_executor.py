@@ -90,7 +90,7 @@ async def test_one_failed_answer_is_got_over_without_a_new_attempt(stand: Stand)
 
 
 async def test_a_model_that_falls_silent_is_stopped_at_the_deadline(stand: Stand) -> None:
-    outcome = await stand.play("do the scripted thing [[s:job]] [[fault:stall]]", timeout_s=12.0)
+    outcome = await stand.play("do the scripted thing [[s:job]] [[fault:stall]]", timeout_s=25.0)
 
     assert outcome.ending is Ending.TIMEOUT
     assert any(one.fault == "stall" for one in stand.model.asked)
@@ -149,6 +149,6 @@ async def test_no_variable_that_was_not_allowed_reaches_a_command_and_no_secret_
 
     assert outcome.ending is Ending.OK, outcome
     seen = (stand.repo / "env.txt").read_text()
-    assert f"MUSTER_ATTEMPT={stand.root.name}:T1:1\n" in seen
+    assert f"MUSTER_ATTEMPT={stand.run}:T1:1\n" in seen
     assert "CANARY_TOKEN" not in seen
     assert KEY not in stand.transcript()
