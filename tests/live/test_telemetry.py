@@ -46,7 +46,7 @@ async def test_its_spans_arrive_in_the_runs_trace_and_tell_what_its_stream_tells
     name: str, model: ModelServer, receiver: Listening, tmp_path: Path
 ) -> None:
     stand = Stand(CLIS[name], model, tmp_path, receiver=receiver)
-    attempt = Correlation(run=tmp_path.name, task="T1", attempt=1)
+    attempt = Correlation(run=stand.run, task="T1", attempt=1)
     answer, tool = SPANS[name]
 
     outcome = await stand.play("do the scripted thing [[s:job]]")
