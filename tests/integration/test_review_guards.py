@@ -47,6 +47,7 @@ WEAKER = {
     "no longer names proxy-auth": ("a11.js", "drop(/^(?:proxy-auth|to|by)$/i);\n", "drop(/^(?:to|by)$/i);\n"),
     "More of it may be missing": ("a12.js", "const r = /^([a-z]+:)\\/\\//;\n", "const r = /^([a-z]+:)?\\/\\//;\n"),
     "no longer names pop": ("a13.py", "BAD = {'pop', 'add'}\n", "BAD = {'add'}\n"),
+    "unsafe_load is used here now": ("a15.py", "a = load\n", "a = unsafe_load\n"),
     "What explained it": (
         "a14.py",
         "def a(x):\n    # Untrusted names could leave the folder.\n    return tidy(x)\n",

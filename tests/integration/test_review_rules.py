@@ -185,6 +185,31 @@ async def test_a_dependency_that_is_dropped_and_still_imported_is_found(tmp_path
     assert [(found.rule, found.path) for found in report.findings] == [("UNDECLARED_DEPENDENCY", "pyproject.toml")]
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "older", "same"),
+    [
+        ("package.json", '{"dependencies": {\n"qs": "~%s"\n}}\n', ("6.9.7", "6.9.6"), ("^6.10", "latest")),
+        ("pyproject.toml", '[project]\ndependencies = [\n  "multipart%s",\n]\n', (">=0.0.7", ""), (">=1.9", ">=1.10")),
+        ("requirements.txt", "numpy\nurllib3%s\n", ("==1.26.5", "==1.26.4"), ("==1", "==2")),
+    ],
+)
+async def test_a_dependency_that_may_be_older_than_before_is_found(
+    tmp_path: Path, path: str, text: str, older: tuple[str, str], same: tuple[str, str]
+) -> None:
+    project = GitProject.create(tmp_path, {path: text % older[0]})
+    since = project.head()
+    project.commit("Older", {path: text % older[1]})
+    worse = await judge(project, since)
+    since = project.commit("Before", {path: text % same[0]})
+    project.commit("Not older", {path: text % same[1]})
+    fine = await judge(project, since)
+
+    assert [(f.rule, f.severity.value, "older" in f.title, f.line) for f in worse.findings] == [
+        ("NEW_DEPENDENCY", "MINOR", True, 3 if path == "pyproject.toml" else 2)
+    ]
+    assert fine.findings == ()
+
+
 async def test_an_import_that_only_a_lock_file_knows_weighs_less(tmp_path: Path) -> None:
     lock = '{"packages": {"node_modules/left-pad": {}}}\n'
     project = GitProject.create(tmp_path, MANIFESTS | {"web/package-lock.json": lock})

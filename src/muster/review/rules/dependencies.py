@@ -37,6 +37,9 @@ _SCRIPT_IMPORT = re.compile(
     r"""(?:\bfrom\s+|\brequire\(\s*|\bimport\s*\(\s*|^\s*import\s+)(["'])([^"'\n]+)\1""", re.MULTILINE
 )
 _LOCK = re.compile(r"(?:^|/)(?:package-lock\.json|(?:yarn|uv|poetry|pdm)\.lock|pnpm-lock\.yaml|Pipfile\.lock)$")
+# A name and the lowest version of it: "qs": "~6.9.7", "httpx>=0.22", urllib3==1.26.
+_FLOOR = re.compile(r"""\s*[-"']*(@?[A-Za-z][\w./-]*)["']?(?:\[[^\]]*\])?[\s:="'{^~>]*(\d+(?:\.\d+)*)?""")
+_ELSEWHERE = re.compile(r"latest|next|file:|link:|workspace:|git[+:@]|https?:|\bpath\b|\burl\b")
 _IMPACT = "The import fails wherever the package is not there by chance."
 _BARE = re.compile(r"^(?:@[a-z0-9][\w.-]*/)?[a-z0-9][\w.-]*", re.IGNORECASE)
 
@@ -200,6 +203,37 @@ async def dropped(pairs: Sequence[Pair], objects: Objects, after: str) -> list[t
                 )
                 found.append((pair, spot))
     return found
+
+
+def older_dependencies(pair: Pair) -> Iterator[Spot]:
+    """Packages that may be of an older version than before."""
+    if pair.new is None or pair.old is None or not is_manifest(pair.path) or not pair.change.deleted:
+        return
+    both = declared(pair.old.path, pair.old.data) & declared(pair.path, pair.new.data)
+    texts = [line.decode("utf-8", "replace") for line in _touched(pair)]
+    was, now = (dict(map(_least, (text[1:] for text in texts if text[0] == sign))) for sign in "-+")
+    for name, least in now.items():
+        if least < was.get(name, ()) and {name, normal(name)} & both:
+            line = next((n for n in sorted(pair.added) if name in pair.new.line(n)), 0)
+            before = ".".join(map(str, was[name]))
+            yield Spot(
+                rule="NEW_DEPENDENCY",
+                severity=Severity.MINOR,
+                line=line,
+                title=f"{name} may be older than before: the lowest version was {before}",
+                detail=f"See that nothing is needed that {name} {before} mended, or ask for it again.",
+                impact="What was mended in between is broken again.",
+                evidence=pair.new.line(line),
+                anchor=f"older {name}",
+            )
+
+
+def _least(text: str) -> tuple[str, tuple[int, ...]]:
+    """The package that a line of a manifest names, and the lowest version that it asks for."""
+    found = _FLOOR.match(text)
+    if found is None or _ELSEWHERE.search(text):
+        return "", ()
+    return found[1], tuple(map(int, found[2].split("."))) if found[2] else ()
 
 
 def new_dependencies(pair: Pair) -> Iterator[Spot]:

@@ -66,7 +66,13 @@ _PERMISSIVE = re.compile(r"allow|unsafe|insecure|skip|disable|ignore|trust|bypas
 _STRICT = re.compile(
     r"verif|valid|check|strict|secur|safe|escape|sanit|protect|enforce|httponly|sandbox", re.IGNORECASE
 )
+# What says by its very name that it protects from nothing.
+_OPEN = re.compile(
+    r"\b(?:CERT_NONE|\w*unverified\w*|unsafe_load|Unsafe\w*Loader|AutoAddPolicy|allow_?[pP]rototypes|insecure\w*"
+    r"|dangerously\w+|rejectUnauthorized:\s*false|netloc)\b"
+)
 _QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+# What the signs of a range have to add up to; weights are set so on the history of thirty packages.
 _ENOUGH = 3
 
 
@@ -103,10 +109,10 @@ def guards(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     whole = Range(pairs)
     signs: dict[str, int] = {}
     for _, said, _ in found:
-        plain = bool(said.name and _IS_MADE_FOR_IT.fullmatch(said.name) and _is_gone(said.name, whole))
-        signs[said.kind] = max(signs.get(said.kind, 0), said.weight + plain)
+        plain = said.name and _IS_MADE_FOR_IT.fullmatch(said.name) and _is_gone(said.name, whole)
+        signs[said.kind] = max(signs.get(said.kind, 0), _ENOUGH if plain else said.weight)
     total = sum(signs.values()) + 2 * whole.is_untold + 2 * (whole.shrunk is not None)
-    hard = total >= _ENOUGH and bool(whole.edited) and not whole.brings_tests
+    hard = any(signs.values()) and total >= _ENOUGH and bool(whole.edited) and not whole.brings_tests
     # One place is said once, by its plainest sign.
     plainest = {(pair.path, line): (pair, _spot(pair, line, said, hard)) for pair, said, line in reversed(found)}
     return list(plainest.values())
@@ -133,10 +139,13 @@ def _of_block(block: Block, lost: Counter[str]) -> Iterator[Said]:
         return
     told = [text.strip() for text in block.gone if _EXPLAINED.search(text) and _PROSE.match(text)]
     if told and not any(map(_EXPLAINED.search, block.come)):
-        yield Said("explained", "A protection was taken out", f"What explained it is gone with it: {told[0]}", 2)
+        yield Said("explained", "A protection was taken out", f"What explained it is gone with it: {told[0]}", _ENOUGH)
     yield from _names_lost(block, lost)
     yield from _checks(block, lost)
     yield from _settings(block)
+    opened = [found[0] for text in block.come if (found := _OPEN.search(text)) and found[0] not in "".join(block.gone)]
+    if opened:
+        yield Said("open", f"{opened[0]} is used here now", f"Was: {block.code[0].strip()}")
     if worse := weaker_pattern(block.code, block.come):
         yield Said("pattern", "A pattern became weaker", worse)
     if fewer := _fewer(block):
@@ -155,7 +164,7 @@ def _checks(block: Block, lost: Counter[str]) -> Iterator[Said]:
     asks = [text for text in block.code if _CONDITION.match(text)]
     refuses = [text.strip() for text in block.code if _REFUSES.match(text)]
     if asks and refuses and lost["refusals"] > 0 and not any(map(_ANSWERS.match, block.come)):
-        yield Said("check", "A check that refused something was taken out", f"Was: {refuses[0]}")
+        yield Said("check", "A check that refused something was taken out", f"Was: {refuses[0]}", 2)
     elif asks and not "".join(block.come).strip() and any(map(_LEAVES.match, block.code)):
         yield Said("check", "A condition that left early was taken out", f"Was: {asks[0].strip()}")
     elif not block.come and all(map(_PART.match, block.code)):

@@ -10,7 +10,7 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 _PYTHON = re.compile(r"""[bBrRuU]*(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""")
-_SCRIPT = re.compile(r"""[(,=:\[!&|?{;]\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/[a-z]*""")
+_SCRIPT = re.compile(r"""(?:[(,=:\[!&|?{;]|\breturn)\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/[a-z]*""")
 _BOUNDED = re.compile(r"\{\d*,?\d+\}")
 _UNBOUNDED = re.compile(r"(?<!\\)[*+]")
 _LOOSE = re.compile(r"(?<!\\)[?*]")

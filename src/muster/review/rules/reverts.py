@@ -12,7 +12,7 @@ from muster.review.rules.spots import Pair, Side, Spot
 from muster.review.rules.tests import CHECKS, tests_of
 
 _FEW_FILES, _FEW_LINES, _ENTRY_LINES = 4, 150, 15
-_FEWER = 3  # Tests shrink when so many times as many lines of them go as come.
+_FEWER = 5  # Tests shrink when so many times as many lines of them go as come.
 _WORD = re.compile(r"[A-Za-z_]\w{3,}")
 _DEFINITION = re.compile(
     r"\b(?:def|class|function|const|let|var)\s+(\w+)|^\s+(\w+)\s*[:=]|[(,]\s*(\w+)\s*[:=,)]", re.MULTILINE

@@ -133,6 +133,7 @@ def _of_file(pair: Pair) -> Iterator[Spot]:
         return
     yield from _new(pair, FULL)
     yield from dependencies.new_dependencies(pair)
+    yield from dependencies.older_dependencies(pair)
     yield from creep.steering(pair)
 
 
