@@ -39,8 +39,7 @@ def events(run: str, follow: bool, after: int, types: tuple[str, ...], as_json: 
 async def _events(kit: Kit, wanted: str, follow: bool, after: int, types: frozenset[str], as_lines: bool) -> None:
     from muster.cli.output import emit_lines
     from muster.model.entries import Entry
-    from muster.model.events import RunStateChanged
-    from muster.model.state import ENDED
+    from muster.model.state import ends_run
     from muster.operations.runs import find_run
 
     run = await find_run(kit.store, wanted)
@@ -58,8 +57,7 @@ async def _events(kit: Kit, wanted: str, follow: bool, after: int, types: frozen
 
     async def on_entry(entry: Entry) -> bool:
         print_one(entry)
-        event = entry.event
-        return not (isinstance(event, RunStateChanged) and event.state in ENDED)
+        return not ends_run(entry.event)
 
     if follow:
         await kit.store.follow(after, on_entry, run=run)

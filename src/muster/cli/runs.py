@@ -132,16 +132,14 @@ async def _show(kit: Kit, wanted: str) -> tuple[dict[str, Any], str]:
 async def _follow(kit: Kit, wanted: str) -> None:
     from muster.cli.watching import LinePrinter
     from muster.model.entries import Entry
-    from muster.model.events import RunStateChanged
-    from muster.model.state import ENDED
+    from muster.model.state import ends_run
     from muster.operations.runs import find_run
 
     printer = LinePrinter()
 
     async def on_entry(entry: Entry) -> bool:
-        event = entry.event
-        printer.on_entry(entry, event)
-        return not (isinstance(event, RunStateChanged) and event.state in ENDED)
+        printer.on_entry(entry, entry.event)
+        return not ends_run(entry.event)
 
     await kit.store.follow(0, on_entry, run=await find_run(kit.store, wanted))
 
