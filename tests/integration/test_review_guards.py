@@ -48,6 +48,17 @@ WEAKER = {
     "More of it may be missing": ("a12.js", "const r = /^([a-z]+:)\\/\\//;\n", "const r = /^([a-z]+:)?\\/\\//;\n"),
     "no longer names pop": ("a13.py", "BAD = {'pop', 'add'}\n", "BAD = {'add'}\n"),
     "unsafe_load is used here now": ("a15.py", "a = load\n", "a = unsafe_load\n"),
+    "It no longer asks for: x.port": (
+        "a16.py",
+        "def a(x, b):\n    if (x.host != b.host\n            or x.port != b.port):\n        x.drop()\n",
+        "def a(x, b):\n    if (x.host != b.host):\n        x.drop()\n",
+    ),
+    "What is empty passes": (
+        "a17.py",
+        "def a(x, b):\n    if x is not None and b not in x:\n        raise b\n",
+        "def a(x, b):\n    if x and b not in x:\n        raise b\n",
+    ),
+    "takes other signs": ("a18.js", "const r = /\\([^()]*\\)/;\n", "const r = /\\([^)]*\\)/;\n"),
     "What explained it": (
         "a14.py",
         "def a(x):\n    # Untrusted names could leave the folder.\n    return tidy(x)\n",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from muster.model.findings import Change, Severity
 from muster.model.record import Record
@@ -20,9 +21,9 @@ _MADE_FOR_IT = words(
         secure_filename safe_join safe_load\w* SafeLoader is_?safe\w* \w*safer_\w+ \w*_unsafe\w* \w+Unsafe\w*
         literal_eval autoescape \w*compare_digest timingSafeEqual constant_time\w* check_hostname CERT_REQUIRED
         assert_hostname normpath realpath commonpath is_relative_to lstat islink S_ISREG \w*symlinks? httponly
-        samesite \w*[cx]srf\w* \w*strip_auth rebuild_auth remove_?\w*headers\w* \w*same_?(?:host|origin) \w*sandbox\w*
-        \w*forbid\w* \w*disallow\w* \w*redact\w* hasOwnProperty __proto__ \w+OrProto isProto\w* plainObjects is_pem\w*
-        SecurityError SuspiciousOperation \w*(?:block|deny)_?list \w*blacklist \w*substitution\w*
+        samesite \w*[cx]srf\w* \w*strip_auth rebuild_auth remove_?\w*headers\w* \w*same_?(?:host|origin|protocol|or\w+)
+        \w*sandbox\w* \w*forbid\w* \w*disallow\w* \w*redact\w* hasOwnProperty __proto__ \w+OrProto isProto\w*
+        plainObjects is_pem\w* SecurityError SuspiciousOperation \w*(?:block|deny)_?list \w*blacklist \w*substitution\w*
         validate_?(?:url|path|host|origin)\w*
     """
 )
@@ -30,11 +31,13 @@ _NAMES = words(
     r"""
         relative_to isabs sep authorization cookie vary hostname \w*validat\w* verif\w+ \w+_verif\w+ \w*_trust\w*
         trust\w* \w*strip_\w+ \w*strip[A-Z]\w+ normali[sz]e\w* max_\w+ max[A-Z]\w+ \w+_limit\w* \w+Limit \w*restrict\w*
-        reject\w* allowed_\w+ \w*allow_?list \w*whitelist lower toLowerCase casefold \w*safe_\w+ \w*safer?[A-Z]\w+
+        reject\w* allowed_\w+ \w*allow_?list \w*whitelist lower toLowerCase casefold \w+_check check_\w+
+        \w*safe_\w+ \w*safer?[A-Z]\w+
     """
 )
 # In code and not in prose: something follows that calls, sets or passes it, or it is a key.
-_PROTECTION = re.compile(rf"\b({'|'.join((*_MADE_FOR_IT, *_NAMES))})\b(?=[\"']?\s*(?:[(=,)\].:\[;]|$))", re.IGNORECASE)
+_NAME = re.compile(r"\w+(?=[\"']?\s*(?:[(=,)\].:\[;]|$))")
+_PROTECTS = re.compile("|".join((*_MADE_FOR_IT, *_NAMES)), re.IGNORECASE)
 _IS_MADE_FOR_IT = re.compile("|".join(_MADE_FOR_IT), re.IGNORECASE)
 _HEADER_DROPPED = re.compile(
     r"\b(?:del|delete)\s+[\w.]*headers\b|headers[\"'\]]*\.(?:pop|delete|remove)\(", re.IGNORECASE
@@ -45,8 +48,11 @@ _ANSWERS = re.compile(
     r"\s*(?:raise\b|throw\b|abort\(|return\s+(?:None|False|false|null|nil|err\b|res\.status\(4)|panic\()"
 )
 _CONDITION = re.compile(r"^\s*(?:\}\s*)?(?:el(?:se )?)?if\b\s*(.+?)\s*[:{]?\s*$")
+_IF = re.compile(r"\bif\b(.+?)(?::(?:\s|$)|\{|$)")
 _PART = re.compile(r"^\s*(?:and|or|&&|\|\|)\s|.*(?:&&|\|\|)$")
-_AND = re.compile(r"\s+and\s+|\s*&&\s*")
+_AND = re.compile(r"\b(?:and|or)\b|&&|\|\|")
+# What asks for something to be there at all, and not for it to be more than nothing.
+_PRESENT = re.compile(r" is not None\b| !==? (?:null|undefined)\b")
 _COMMENT = re.compile(r"^\s*(?:#|//|\*|/\*|\"\"\")")
 _PROSE = re.compile(
     rf"{_COMMENT.pattern}|^\s*(?!from|import)[A-Za-z`*][\w`*.,'-]*(?: [\w`*.,()'-]+){{3}}|.*[\"'][^\"']{{30}}"
@@ -69,9 +75,9 @@ _STRICT = re.compile(
 # What says by its very name that it protects from nothing.
 _OPEN = re.compile(
     r"\b(?:CERT_NONE|\w*unverified\w*|unsafe_load|Unsafe\w*Loader|AutoAddPolicy|allow_?[pP]rototypes|insecure\w*"
-    r"|dangerously\w+|rejectUnauthorized:\s*false|netloc)\b"
+    r"|\w*danger\w*|rejectUnauthorized:\s*false|netloc)\b"
 )
-_QUOTED = re.compile(r"""["']([^"'\n]+)["']""")
+_QUOTED = re.compile(r"""[bru]?["']([^"'\n]+)["']""")
 # What the signs of a range have to add up to; weights are set so on the history of thirty packages.
 _ENOUGH = 3
 
@@ -169,9 +175,12 @@ def _checks(block: Block, lost: Counter[str]) -> Iterator[Said]:
         yield Said("check", "A condition that left early was taken out", f"Was: {asks[0].strip()}")
     elif not block.come and all(map(_PART.match, block.code)):
         yield Said("part", "A condition was loosened", f"It no longer asks for: {block.code[0].strip()}")
+    if asks and (part := _loosened(" ".join(block.code), " ".join(block.come))):
+        yield Said("part", "A condition was loosened", f"It no longer asks for: {part}")
+    come = set(map(normalised, block.come))
     for text in asks:
-        if (before := _CONDITION.match(text)) and (part := _loosened(before[1], block.come)):
-            yield Said("part", "A condition was loosened", f"It no longer asks for: {part}")
+        if _PRESENT.search(text) and normalised(_PRESENT.sub("", text)) in come:
+            yield Said("part", "What is empty passes now too", f"Was: {text.strip()}")
 
 
 def _settings(block: Block) -> Iterator[Said]:
@@ -199,24 +208,32 @@ def _bare(text: str) -> str:
     return re.sub(r"[\s,]+", "", _QUOTED.sub("", text))
 
 
-def _loosened(condition: str, come: Sequence[str]) -> str:
+def _loosened(old: str, new: str) -> str:
     """The part that a condition lost; empty when it is no condition any more or asks for something else.
 
-    >>> _loosened("a and not b", ["if a:"])
+    >>> _loosened("if a and not b:", "if a:")
     'not b'
+    >>> _loosened("if (a != 1 || b != 2) {", "if (a != 1) {")
+    'b != 2'
     """
-    old = [normalised(part) for part in _AND.split(condition)]
-    for text in come:
-        if found := _CONDITION.match(text):
-            new = [normalised(part) for part in _AND.split(found[1])]
-            missing = [part for part in old if part not in new]
-            if missing and len(missing) < len(old) and set(new) < set(old):
-                return " and ".join(missing)
-    return ""
+    before, after = _parts(old), _parts(new)
+    missing = [part for part in before if part not in after]
+    return " and ".join(missing) if missing and after and set(after) < set(before) else ""
+
+
+def _parts(text: str) -> list[str]:
+    found = _IF.search(text)
+    return [normalised(part.replace("(", " ").replace(")", " ")) for part in _AND.split(found[1])] if found else []
 
 
 def _names(text: str) -> list[str]:
-    return _PROTECTION.findall(text) + ["headers"] * bool(_HEADER_DROPPED.search(text))
+    found = [name for name in _NAME.findall(text) if _protects(name)]
+    return found + ["headers"] * bool(_HEADER_DROPPED.search(text))
+
+
+@lru_cache(maxsize=8192)
+def _protects(name: str) -> bool:
+    return _PROTECTS.fullmatch(name) is not None
 
 
 def _lost(pairs: Iterable[Pair]) -> Counter[str]:

@@ -14,6 +14,7 @@ _SCRIPT = re.compile(r"""(?:[(,=:\[!&|?{;]|\breturn)\s*/((?![*/])(?:[^/\\\[\n]|\
 _BOUNDED = re.compile(r"\{\d*,?\d+\}")
 _UNBOUNDED = re.compile(r"(?<!\\)[*+]")
 _LOOSE = re.compile(r"(?<!\\)[?*]")
+_CLASS = re.compile(r"\[(?:\\.|[^\]\\])+\]")
 _EVERY = frozenset(range(128))
 _CLASSES = {
     name: frozenset(code for code in _EVERY if re.match(text, chr(code)))
@@ -38,6 +39,8 @@ def weaker_pattern(gone: Sequence[str], come: Sequence[str]) -> str:
             return f"It no longer names {', '.join(sorted(missing))}: {after}"
         if _LOOSE.sub("", before) == _LOOSE.sub("", after) and len(after) > len(before):
             return f"More of it may be missing than before: {after}"
+        if _CLASS.sub("[]", before) == _CLASS.sub("[]", after):
+            return f"It takes other signs than before, {before}: {after}"
         old.add(before)
     bounds = sum(len(_BOUNDED.findall(text)) for text in old) - sum(len(_BOUNDED.findall(text)) for text in new)
     frees = sum(len(_UNBOUNDED.findall(text)) for text in new) - sum(len(_UNBOUNDED.findall(text)) for text in old)
@@ -53,7 +56,7 @@ def _words(pattern: str) -> set[str]:
 def _literals(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         for found in (*(m[2] for m in _PYTHON.finditer(line)), *(m[1] for m in _SCRIPT.finditer(line))):
-            if _UNBOUNDED.search(found) or _BOUNDED.search(found) or "|" in found:
+            if _UNBOUNDED.search(found) or _BOUNDED.search(found) or "|" in found or _CLASS.fullmatch(found):
                 yield found
 
 
