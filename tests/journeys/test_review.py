@@ -57,6 +57,23 @@ def test_the_verdict_decides_the_exit_code(site: Site) -> None:
     assert "f100.txt" in refused.out, "every file is in the coverage, also of a review that was refused"
 
 
+def test_what_is_wrong_in_a_skipped_file_warns_and_a_warning_fails_on_request(site: Site) -> None:
+    site.commit("Built", {"dist/app.js": CONFLICT, "poetry.lock": "x\n"})
+
+    warned = site.muster("review", "--json")
+    failed = site.muster("review", "--fail-on", "warn")
+
+    assert (warned.code, warned.json["verdict"], failed.code) == (0, "WARN", 1)
+    assert [(f["rule"], f["severity"], f["path"], f["line"]) for f in warned.json["findings"]] == [
+        ("COVERAGE_SILENT_SKIP", "MAJOR", "dist/app.js", 2)
+    ]
+    assert {row["path"]: row["treatment"] for row in warned.json["coverage"]} == {
+        "dist/app.js": "skip",
+        "poetry.lock": "skip",
+    }
+    assert any("skipped by triage" in line for line in failed.out.splitlines())
+
+
 def test_a_dry_run_shows_the_triage_in_which_a_branch_cannot_pass_over_its_own_files(site: Site) -> None:
     site.commit("Agreed", {"muster.toml": '[review]\nskip = ["gen/**"]\n'})
     site.muster("trust")
