@@ -56,6 +56,7 @@ MISTAKES = (
     # The call is untouched; what flows into it is new.
     Planted("SECURITY_INJECTION", "BLOCKER", "src/c10.py", "import os\n\n\ndef go(name):\n    line = 'ls'\n    os.system(line)\n", "import os\n\n\ndef go(name):\n    line = 'ls ' + name\n    os.system(line)\n", 6),
     Planted("SECURITY_INJECTION", "MINOR", "src/c11.py", "def go(a, b):\n    if a and b.is_safe():\n        return a\n", "def go(a, b):\n    if a:\n        return a\n"),
+    Planted("SECURITY_INJECTION", "MAJOR", "src/c12.js", None, "export const isLocal = (h) => /^(.+\\.)*localhost$/.test(h);\n", 1),
     Planted("MISSING_ERROR_HANDLING", "MINOR", "src/d1.py", PYTHON, PYTHON + "try:\n    run(1)\nexcept Exception:\n    pass\n", 8),
     Planted("MISSING_ERROR_HANDLING", "MAJOR", "src/d2.py", PYTHON, PYTHON + "def f():\n    try:\n        run(1)\n    finally:\n        return 1\n", 10),
     Planted("MISSING_ERROR_HANDLING", "MAJOR", "auth/d3.py", PYTHON, PYTHON + "try:\n    run(1)\nexcept:\n    pass\n", 8),
@@ -91,6 +92,7 @@ HARMLESS = (
     ("tests/test_h12.py", "def test_a():\n    assert 1\n    assert 2\n", "def test_a():\n    assert 1 == 1\n\n\ndef test_b():\n    assert 2 == 2\n"),
     ("src/h13.py", None, "# -*- coding: latin-1 -*-\nname = 'caf\u00e9'\n"),
     ("src/h14.tsconfig.json", None, '{"a": 1}\n'),
+    ("src/h20.py", None, "import re\n\nWORDS = re.compile(r'(?:[a-z]+,)*(?:\"[^\"]*\")*$')\n"),
     ("src/h18.ts", None, "const a = await load<typeof import('./b.js')>();\n"),
     ("src/tsconfig.base.json", None, '{\n  // why\n  "a": ["x//y", 1,],\n}\n'),
     ("src/h19.json", None, '{"a": 1}\n{"a": 2}\n'),

@@ -9,8 +9,14 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
+from muster.model.findings import Severity
+from muster.review.rules.kinds import is_aside, is_code, is_test
+from muster.review.rules.spots import Side, Spot
+
 _PYTHON = re.compile(r"""[bBrRuU]*(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""")
-_SCRIPT = re.compile(r"""(?:[(,=:\[!&|?{;]|\breturn)\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/[a-z]*""")
+_SCRIPT = re.compile(r"""(?:[(,=:\[!&|?{;]|=>|\breturn)\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/""")
+_NESTED = re.compile(r"[*+}][^()\n]{0,12}\)(?:[*+]|\{\d*,\})")
+_EXPONENTIAL = 9
 _BOUNDED = re.compile(r"\{\d*,?\d+\}")
 _UNBOUNDED = re.compile(r"(?<!\\)[*+]")
 _LOOSE = re.compile(r"(?<!\\)[?*]")
@@ -20,6 +26,26 @@ _CLASSES = {
     name: frozenset(code for code in _EVERY if re.match(text, chr(code)))
     for name, text in (("DIGIT", r"\d"), ("SPACE", r"\s"), ("WORD", r"\w"))
 }
+
+
+def slow_patterns(side: Side) -> Iterator[Spot]:
+    """Patterns in which a repeat stands inside of another that takes the same text."""
+    if not is_code(side.path) or is_test(side.path):
+        return
+    for found in _NESTED.finditer(side.text):
+        number = side.text.count("\n", 0, found.start()) + 1
+        for text in _literals([side.line(number)]):
+            if degree(text) >= _EXPONENTIAL:
+                yield Spot(
+                    rule="SECURITY_INJECTION",
+                    severity=Severity.MINOR if is_aside(side.path) else Severity.MAJOR,
+                    line=number,
+                    title="A pattern can take for ever on crafted text",
+                    detail=f"Several parts can take the same signs: {text[:500]}. Let only one of them.",
+                    impact="Whoever sends the text stops the program.",
+                    evidence=side.line(number),
+                    anchor=f"slow {text}",
+                )
 
 
 def weaker_pattern(gone: Sequence[str], come: Sequence[str]) -> str:
@@ -94,7 +120,7 @@ def _degree(items: Any) -> int:
                     chain, before = 0, frozenset()
                 continue
             if _nested(inner):
-                return 9
+                return _EXPONENTIAL
             now = _taken(inner)
             chain += 1 if before & now or not chain else 0
             before |= now
@@ -166,3 +192,6 @@ def _charset(items: Any) -> frozenset[int]:
         elif code is op.BRANCH:
             found |= frozenset[int]().union(*(_charset(each) for each in argument[1]))
     return found
+
+
+RULES = (slow_patterns,)

@@ -13,7 +13,18 @@ from muster.model.state import replace
 from muster.review.both import both
 from muster.review.catalogue import EXTENSIONS
 from muster.review.objects import Objects
-from muster.review.rules import creep, dependencies, guards, placeholders, scripts, secrets, sinks, syntax, text
+from muster.review.rules import (
+    creep,
+    dependencies,
+    guards,
+    patterns,
+    placeholders,
+    scripts,
+    secrets,
+    sinks,
+    syntax,
+    text,
+)
 from muster.review.rules import tests as test_rules
 from muster.review.rules.brief import Check, criteria, drift, non_goals
 from muster.review.rules.kinds import is_code, is_test, language
@@ -30,7 +41,7 @@ Lint = Callable[[str], Awaitable[Sequence[bytes]]]
 
 # The rules that need one state of one file; what a table holds is looked at on both sides and compared.
 CHEAP: tuple[Rule, ...] = (*text.RULES, *secrets.RULES)
-FULL: tuple[Rule, ...] = (*CHEAP, *placeholders.RULES, *sinks.RULES, *scripts.RULES, *syntax.RULES)
+FULL: tuple[Rule, ...] = (*CHEAP, *placeholders.RULES, *sinks.RULES, *scripts.RULES, *syntax.RULES, *patterns.RULES)
 _SYMLINK, _GITLINK = "120000", "160000"
 
 
