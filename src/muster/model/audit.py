@@ -122,7 +122,7 @@ def _judge_changes(task: Task, facts: AuditFacts) -> Iterable[Problem]:
     if facts.read_only:
         return
     if task.changes is Changes.REQUIRED and not (facts.paths or facts.outside or facts.embedded):
-        yield Problem(rule="empty-result", message="Nothing was changed, but the manifest asks for changes.")
+        yield Problem(rule="empty-result", message="Nothing was changed; only `changes: any` or `none` allows that.")
     if task.changes is Changes.NONE and facts.paths:
         message = f"The manifest allows no changes, but {_names(facts.paths)} changed."
         yield _problem("unwanted-changes", message, facts.paths)
