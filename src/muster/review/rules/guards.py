@@ -36,7 +36,7 @@ _NAMES = words(
     """
 )
 # In code and not in prose: something follows that calls, sets or passes it, or it is a key.
-_NAME = re.compile(r"\w+(?=[\"']?\s*(?:[(=,)\].:\[;]|$))")
+_NAME = re.compile(r"\b\w++(?=[\"']?\s*(?:[(=,)\].:\[;]|$))")
 _PROTECTS = re.compile("|".join((*_MADE_FOR_IT, *_NAMES)), re.IGNORECASE)
 _IS_MADE_FOR_IT = re.compile("|".join(_MADE_FOR_IT), re.IGNORECASE)
 _HEADER_DROPPED = re.compile(
@@ -78,6 +78,8 @@ _OPEN = re.compile(
     r"|\w*danger\w*|rejectUnauthorized:\s*false|netloc)\b"
 )
 _QUOTED = re.compile(r"""[bru]?["']([^"'\n]+)["']""")
+# Nobody reads more of a line, and patterns need not either.
+_LONGEST = 1000
 # What the signs of a range have to add up to; weights are set so on the history of thirty packages.
 _ENOUGH = 3
 
@@ -242,7 +244,7 @@ def _lost(pairs: Iterable[Pair]) -> Counter[str]:
     for pair in pairs:
         if is_code(pair.path) and not is_test(pair.path):
             for raw in (line for hunk in pair.change.hunks for line in hunk.lines if line[:1] in counts):
-                line = raw[1:].decode("utf-8", "replace")
+                line = raw[1:_LONGEST].decode("utf-8", "replace")
                 if not _COMMENT.match(line):
                     counts[raw[:1]].update(map(str.lower, _names(line)))
                     counts[raw[:1]]["refusals"] += _REFUSES.match(line) is not None
@@ -253,7 +255,7 @@ def _blocks(change: Change) -> Iterator[Block]:
     for hunk in change.hunks:
         number, gone, come = hunk.new_start, list[str](), list[str]()
         for raw in (*hunk.lines, b" "):
-            sign, text = raw[:1], raw[1:].decode("utf-8", "surrogateescape")
+            sign, text = raw[:1], raw[1:_LONGEST].decode("utf-8", "surrogateescape")
             if sign == b"-":
                 gone.append(text)
             elif sign == b"+":

@@ -17,10 +17,12 @@ _PYTHON = re.compile(r"""[bBrRuU]*(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""")
 _SCRIPT = re.compile(r"""(?:[(,=:\[!&|?{;]|=>|\breturn)\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/""")
 _NESTED = re.compile(r"[*+}][^()\n]{0,12}\)(?:[*+]|\{\d*,\})")
 _EXPONENTIAL = 9
+_LONGEST = 1000
 _BOUNDED = re.compile(r"\{\d*,?\d+\}")
 _UNBOUNDED = re.compile(r"(?<!\\)[*+]")
 _LOOSE = re.compile(r"(?<!\\)[?*]")
 _CLASS = re.compile(r"\[(?:\\.|[^\]\\])+\]")
+_REPEATS = (op.MAX_REPEAT, op.MIN_REPEAT)
 _EVERY = frozenset(range(128))
 _CLASSES = {
     name: frozenset(code for code in _EVERY if re.match(text, chr(code)))
@@ -80,7 +82,7 @@ def _words(pattern: str) -> set[str]:
 
 
 def _literals(lines: Iterable[str]) -> Iterator[str]:
-    for line in lines:
+    for line in (line[:_LONGEST] for line in lines):
         for found in (*(m[2] for m in _PYTHON.finditer(line)), *(m[1] for m in _SCRIPT.finditer(line))):
             if _UNBOUNDED.search(found) or _BOUNDED.search(found) or "|" in found or _CLASS.fullmatch(found):
                 yield found
@@ -99,48 +101,39 @@ def degree(pattern: str) -> int:
     except (re.error, RecursionError, OverflowError):
         return 0
     # Without an anchor the search itself is a repeat of anything in front.
-    free = len(items) > 1 and items[0][0] in (op.MAX_REPEAT, op.MIN_REPEAT) and items[0][1][1] is op.MAXREPEAT
-    branches = items[0][1][1] if items and items[0][0] is op.BRANCH else []
-    free = free or any(
-        len(each) > 1 and each[0][0] in (op.MAX_REPEAT, op.MIN_REPEAT) and each[0][1][1] is op.MAXREPEAT
-        for each in branches
-    )
-    return max(_degree(items), 1 + free)
+    ways = items[0][1][1] if items and items[0][0] is op.BRANCH else [items]
+    return max(_degree(items), 2 if any(len(way) > 1 and _is_endless(way[0]) for way in ways) else 1)
+
+
+def _is_endless(item: Any) -> bool:
+    code, argument = item
+    return code in _REPEATS and argument[1] is op.MAXREPEAT
 
 
 def _degree(items: Any) -> int:
     """The longest chain of repeats that can take each other's text, with nothing that is needed between them."""
     worst, chain, before = 1, 0, frozenset[int]()
     for code, argument in items:
-        if code in (op.MAX_REPEAT, op.MIN_REPEAT):
-            least, most, inner = argument
-            worst = max(worst, _degree(inner))
-            if most is not op.MAXREPEAT:
-                if least:
-                    chain, before = 0, frozenset()
-                continue
-            if _nested(inner):
-                return _EXPONENTIAL
-            now = _taken(inner)
-            chain += 1 if before & now or not chain else 0
-            before |= now
-            worst = max(worst, chain)
+        taken: frozenset[int] = frozenset()
+        if code in _REPEATS:
+            worst = max(worst, _degree(argument[2]))
+            if _is_endless((code, argument)):
+                if _nested(argument[2]):
+                    return _EXPONENTIAL
+                taken = _charset(argument[2])
+            elif argument[0]:
+                chain, before = 0, frozenset()
         elif code is op.SUBPATTERN:
             worst = max(worst, _degree(argument[3]))
-            inner_items = list(argument[3])
-            now = frozenset().union(
-                *(_taken(a[2]) for c, a in inner_items if c in (op.MAX_REPEAT, op.MIN_REPEAT) and a[1] is op.MAXREPEAT)
-            )
-            if now:
-                chain = chain + 1 if before & now else 1
-                before = now
-                worst = max(worst, chain)
+            taken = _charset([item for item in argument[3] if _is_endless(item)])
         elif code is op.BRANCH:
-            worst = max(worst, *(_degree(each) for each in argument[1]))
-        elif code is op.AT:
-            continue
-        elif not _charset([(code, argument)]) & before:
+            worst = max(worst, *map(_degree, argument[1]))
+        elif code is not op.AT and not _charset([(code, argument)]) & before:
             chain, before = 0, frozenset()
+        if taken:
+            chain += not chain or bool(before & taken)
+            before |= taken
+            worst = max(worst, chain)
     return worst
 
 
@@ -149,20 +142,9 @@ def _nested(inner: Any) -> bool:
     items = list(inner)
     while len(items) == 1 and items[0][0] is op.SUBPATTERN:
         items = list(items[0][1][3])
-    repeats = [each for each in items if each[0] in (op.MAX_REPEAT, op.MIN_REPEAT) and each[1][1] is op.MAXREPEAT]
-    if not repeats:
-        return False
-    rest = [
-        each
-        for each in items
-        if each not in repeats and not (each[0] in (op.MAX_REPEAT, op.MIN_REPEAT) and not each[1][0])
-    ]
-    taken = _taken([repeats[0]])
-    return not rest or all(_charset([each]) & taken for each in rest)
-
-
-def _taken(items: Any) -> frozenset[int]:
-    return frozenset[int]().union(*(_charset([each]) for each in items))
+    endless = [item for item in items if _is_endless(item)]
+    needed = [item for item in items if item not in endless and (item[0] not in _REPEATS or item[1][0])]
+    return bool(endless) and all(_charset([item]) & _charset(endless[:1]) for item in needed)
 
 
 def _charset(items: Any) -> frozenset[int]:
@@ -176,7 +158,7 @@ def _charset(items: Any) -> frozenset[int]:
         elif code is op.ANY:
             found |= _EVERY - {10}
         elif code is op.RANGE:
-            found |= frozenset(range(argument[0], argument[1] + 1))
+            found |= frozenset(range(argument[0], min(argument[1], len(_EVERY)) + 1))
         elif code is op.CATEGORY:
             name = str(argument).rpartition("_")[2]
             known = _CLASSES.get(name, frozenset())
@@ -185,7 +167,7 @@ def _charset(items: Any) -> frozenset[int]:
             negated = argument and argument[0][0] is op.NEGATE
             inside = _charset(argument[1:] if negated else argument)
             found |= _EVERY - inside if negated else inside
-        elif code in (op.MAX_REPEAT, op.MIN_REPEAT):
+        elif code in _REPEATS:
             found |= _charset(argument[2])
         elif code is op.SUBPATTERN:
             found |= _charset(argument[3])
