@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from muster.model.entries import SCHEMA_VERSION, Entry, event_types
+from muster.model.journal.entries import SCHEMA_VERSION, Entry, event_types
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -15,7 +15,7 @@ from muster.cli.baseline import DRIFTED
 from muster.cli.failures import INTERRUPTED
 from muster.cli.review import EXIT_CODES, INVALID
 from muster.cli.root import cli
-from muster.model.plan_rules import FRONT_KEYS, MANIFEST_KEYS
+from muster.model.planning.plan_rules import FRONT_KEYS, MANIFEST_KEYS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from muster.model.correlation import Correlation
+from muster.model.journal.correlation import Correlation
 
 _WITHIN: ContextVar[Correlation | None] = ContextVar("within", default=None)
 

@@ -34,14 +34,14 @@ from muster.exchange import Salvage as Salvage
 from muster.exchange import Snapshot as Snapshot
 from muster.exchange import Swept as Swept
 from muster.model.attempts import Outcome, Receipt, Usage
-from muster.model.correlation import Correlation
-from muster.model.entries import Draft, Entry
-from muster.model.events import Event, GateAsked, ReviewFinished
 from muster.model.heartbeats import Heartbeat as Heartbeat
-from muster.model.messages import Message as Message
-from muster.model.metric_snapshot import MetricsSnapshot
-from muster.model.notifications import Notice as Notice
-from muster.model.state import RunState
+from muster.model.journal.correlation import Correlation
+from muster.model.journal.entries import Draft, Entry
+from muster.model.journal.events import Event, GateAsked, ReviewFinished
+from muster.model.running.messages import Message as Message
+from muster.model.running.state import RunState
+from muster.model.views.metric_snapshot import MetricsSnapshot
+from muster.model.views.notifications import Notice as Notice
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muster.model.entries import first_broken
+from muster.model.journal.entries import first_broken
 from tests.campaign.support import FAULTY, OPEN, sql, starts, statuses, traced
 from tests.integration.test_sqlite_processes import entries_of, start, written_by
 from tests.journeys.site import Site, adds

@@ -19,13 +19,13 @@ from hypothesis.stateful import (
 )
 
 from muster.engine.journal import load
-from muster.model.decide import decide
-from muster.model.entries import Draft
+from muster.model.journal.entries import Draft
 from muster.model.limits import parse_budget
-from muster.model.messages import Message, respond
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
-from muster.model.state import RunState, Station, TaskStatus, replace
+from muster.model.running.decide import decide
+from muster.model.running.messages import Message, respond
+from muster.model.running.state import RunState, Station, TaskStatus, replace
 from muster.reports.lines import Narrator
 from muster.reports.markdown import report
 from muster.reports.text import run_text

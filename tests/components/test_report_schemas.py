@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from jsonschema.validators import validator_for
 
 from muster.model.findings import Review, Verdict
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.formats import FORMATS, MAX_SARIF_RESULTS
 from tests.components.install import OFFICIAL, SCHEMAS
 from tests.model.review_values import REVIEWS, SAMPLE

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muster.model.attempts import Ending
 from muster.model.errors import InputError
-from muster.model.roles import TOOLS
+from muster.model.planning.roles import TOOLS
 from muster.ports import Agent, AttemptSpec, Exit, Launch, News
 
 # The same test runs for each dialect; examples of one say nothing about another, so none are kept.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
-from muster.model.events import ExportFailed
-from muster.model.metric_snapshot import Labels, MetricsSnapshot
+from muster.model.journal.events import ExportFailed
 from muster.model.redaction import Redactor
+from muster.model.views.metric_snapshot import Labels, MetricsSnapshot
 from muster.ports import Exporter
 from muster.telemetry.composite import CompositeExporter
 from tests.integration.metrics_examples import counter, everyday, snapshot

@@ -8,9 +8,9 @@ import anyio
 import msgspec
 import pytest
 
-from muster.model.entries import Draft, first_broken
 from muster.model.errors import JournalError, OutpacedError, StaleWriterError
-from muster.model.events import AgentSaid, Event, PlanAccepted, RunStateChanged, TaskSucceeded, UnknownEvent
+from muster.model.journal.entries import Draft, first_broken
+from muster.model.journal.events import AgentSaid, Event, PlanAccepted, RunStateChanged, TaskSucceeded, UnknownEvent
 from muster.model.policy import RunPolicy
 from muster.ports import Store
 from tests.contracts.store_support import LATER, NOW, RUN, SOON, StoreTests, append_anyhow, done, message, said

@@ -5,9 +5,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from muster.model.entries import GENESIS, Draft, Entry, first_broken
 from muster.model.errors import JournalError, StaleWriterError
-from muster.model.events import RunStateChanged
+from muster.model.journal.entries import GENESIS, Draft, Entry, first_broken
+from muster.model.journal.events import RunStateChanged
 from muster.ports import Store
 from tests.contracts.store_support import ALICE, BOB, LATER, NOW, RUN, TTL_S, StoreTests, append_anyhow, done, said
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from muster.model.entries import Draft, Entry
 from muster.model.errors import StaleWriterError
-from muster.model.events import AgentSaid, TaskSucceeded
+from muster.model.journal.entries import Draft, Entry
+from muster.model.journal.events import AgentSaid, TaskSucceeded
 from muster.ports import Message, Owner, Store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Problem, Receipt, Usage
-from muster.model.entries import Draft, Entry, event_types
 from muster.model.findings import Finding, Severity
 from muster.model.gates import Answer, Autonomy, Boundary, Stage
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Draft, Entry, event_types
 from muster.model.plan import Changes, Contains, FileRef, Money, OnFailure, Task
 from muster.model.policy import RetryPolicy, RunPolicy, Schedule
 from muster.stores.rules import encode_drafts, head_after, seal

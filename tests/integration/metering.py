@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
-from muster.model.entries import Draft, Entry
 from muster.model.gates import Answer, Boundary
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Draft, Entry
 from muster.model.policy import RunPolicy
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.stores.rules import encode_drafts, seal
 
 RUN = "01kdvd1c00mcs3w8k9gemjdtmd"

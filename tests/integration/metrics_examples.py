@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from muster.model.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point, Sketch
+from muster.model.views.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point, Sketch
 
 STARTED = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAKEN = STARTED + timedelta(minutes=5)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import anyio
 
-from muster.model.entries import Draft
 from muster.model.errors import MusterError, StaleWriterError
-from muster.model.events import AgentSaid, TaskSkipped, TaskSucceeded
+from muster.model.journal.entries import Draft
+from muster.model.journal.events import AgentSaid, TaskSkipped, TaskSucceeded
 from muster.ports import Message
 from muster.stores.sqlite import SqliteStore
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from muster.agents.claude import ClaudeAgent
 from muster.model.attempts import Cause, Ending, Usage
 from muster.model.policy import RetryPolicy
-from muster.model.retry import is_retryable
+from muster.model.running.retry import is_retryable
 from muster.ports import Exit
 from tests.contracts.agent_contract import AgentContract, spec_for
 from tests.contracts.captured import Played, captured, play, tokens

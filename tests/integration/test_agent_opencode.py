@@ -14,7 +14,7 @@ from muster.agents.opencode import OpenCodeAgent
 from muster.model.attempts import Cause, Ending, Outcome, Usage
 from muster.model.errors import InputError
 from muster.model.policy import RetryPolicy
-from muster.model.retry import is_retryable
+from muster.model.running.retry import is_retryable
 from muster.ports import Binding, Exit, News
 from tests.contracts.agent_contract import AgentContract, spec_for
 

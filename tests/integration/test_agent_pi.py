@@ -13,7 +13,7 @@ from muster.agents.pi import PiAgent
 from muster.model.attempts import Cause, Ending, Usage
 from muster.model.errors import InputError
 from muster.model.policy import RetryPolicy
-from muster.model.retry import is_retryable
+from muster.model.running.retry import is_retryable
 from muster.ports import Binding, Exit
 from tests.contracts.agent_contract import AgentContract, spec_for
 from tests.contracts.captured import DATA, Played, captured, play, tokens

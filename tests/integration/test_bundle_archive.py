@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from muster.diagnostics.archive import MANIFEST, Manifest, Member, read_archive, write_archive
 from muster.diagnostics.bundle import open_bundle
 from muster.diagnostics.report import read_report
-from muster.model.entries import GENESIS, Entry, chain_hash, encode_event
 from muster.model.errors import ConflictError, EnvironmentProblem, InputError, MusterError, RefusedError
-from muster.model.events import AgentSaid
+from muster.model.journal.entries import GENESIS, Entry, chain_hash, encode_event
+from muster.model.journal.events import AgentSaid
 from tests.model.test_entries import AT
 
 RUN = "0" * 26

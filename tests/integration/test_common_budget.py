@@ -11,14 +11,14 @@ from muster.clock import SystemClock
 from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours
 from muster.engine.ownership import begin
-from muster.model import events as ev
-from muster.model.decide import decide
 from muster.model.gates import Autonomy
+from muster.model.journal import events as ev
 from muster.model.limits import parse_budget
 from muster.model.plan import Money, Task
 from muster.model.policy import RunPolicy
-from muster.model.state import RunState
-from muster.model.steps import Write
+from muster.model.running.decide import decide
+from muster.model.running.state import RunState
+from muster.model.running.steps import Write
 from muster.ports import Owner, Store
 from muster.stores.sqlite.store import SqliteStore
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from muster.model.events import ExportFailed
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.journal.events import ExportFailed
 from muster.model.redaction import Redactor
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.ports import Exporter
 from muster.telemetry.composite import FAILURES_TO_OPEN, RETRY_AFTER_S, CompositeExporter
 from tests.integration.metrics_examples import counter, snapshot

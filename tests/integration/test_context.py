@@ -17,9 +17,9 @@ from muster.clock import SystemClock
 from muster.context import current, within
 from muster.engine.journal import Journal
 from muster.executors.local import LocalExecutor
-from muster.model import events as ev
-from muster.model.correlation import Correlation
-from muster.model.state import initial
+from muster.model.journal import events as ev
+from muster.model.journal.correlation import Correlation
+from muster.model.running.state import initial
 from muster.ports import CheckSpec
 from muster.stores.memory import MemoryStore
 from tests.contracts.executor_contract import attempt

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from muster.config.definitions import find_team, find_workflow, load_definitions
-from muster.model.brief import Brief, Criterion
 from muster.model.errors import InputError, RefusedError
 from muster.model.gates import Boundary
 from muster.model.plan import JOIN
-from muster.model.profiles import PHASES
-from muster.model.roles import ROLES
-from muster.model.workflow import compile_workflow
-from muster.model.workflow_document import STEP_KEYS, parse_workflow
+from muster.model.planning.brief import Brief, Criterion
+from muster.model.planning.profiles import PHASES
+from muster.model.planning.roles import ROLES
+from muster.model.planning.workflow import compile_workflow
+from muster.model.planning.workflow_document import STEP_KEYS, parse_workflow
 
 BUILT_IN = {"pipeline", "default", "fast-fix", "implementation", "research", "parallel-research", "review"}
 STEP = "---\nsteps:\n  - id: one\n    role: executor\n---\nWords.\n"

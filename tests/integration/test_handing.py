@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from muster.clock import SystemClock
-from muster.model.entries import Draft, Entry
 from muster.model.errors import JournalError
-from muster.model.events import RunStateChanged
-from muster.model.metric_snapshot import MetricsSnapshot
-from muster.model.state import initial
+from muster.model.journal.entries import Draft, Entry
+from muster.model.journal.events import RunStateChanged
+from muster.model.running.state import initial
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.stores.memory import MemoryStore
 from muster.telemetry.handing import hand_over, resource_of
 from muster.telemetry.spans import Span

@@ -14,13 +14,13 @@ import pytest
 from muster.engine.actor import Actor
 from muster.engine.ownership import begin
 from muster.executors.local import LocalExecutor
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Outcome, Receipt
 from muster.model.gates import Autonomy
 from muster.model.heartbeats import Level, Memory, Thresholds, watch
-from muster.model.messages import Message
+from muster.model.journal import events as ev
 from muster.model.plan import OnFailure, Task
 from muster.model.policy import RunPolicy
+from muster.model.running.messages import Message
 from muster.ports import AttemptSpec, CheckSpec, Heartbeat, Swept, Tell
 from muster.process import this_owner
 from muster.stores.memory import MemoryStore

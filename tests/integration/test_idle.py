@@ -14,11 +14,11 @@ import pytest
 from muster.engine.actor import IDLE_RENEW_EVERY_S, Actor
 from muster.engine.ownership import begin
 from muster.exchange import AttemptSpec, CheckSpec
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
-from muster.model.entries import Draft, Entry
 from muster.model.gates import Autonomy
 from muster.model.heartbeats import Heartbeat
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Draft, Entry
 from muster.model.plan import Changes, Task
 from muster.model.policy import RunPolicy
 from muster.ports import Lease, Owner, Swept, Tell

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure
-from muster.model.entries import Entry, event_types
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Entry, event_types
 from muster.telemetry.replay import Replay
 from muster.telemetry.session import TelemetrySession
 from muster.testing.fake_clock import FakeClock

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.registry import Registry
 from muster.testing.fake_clock import FakeClock

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model.entries import Draft, Entry
-from muster.model.events import AgentSaid
+from muster.model.journal.entries import Draft, Entry
+from muster.model.journal.events import AgentSaid
 from muster.model.redaction import Redactor
 from muster.stores.memory import MemoryStore
 from muster.stores.rules import encode_drafts, seal

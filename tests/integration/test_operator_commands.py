@@ -17,8 +17,8 @@ import anyio
 import pytest
 
 from muster.cli.root import run_cli
-from muster.model.entries import Draft
-from muster.model.events import RunStateChanged
+from muster.model.journal.entries import Draft
+from muster.model.journal.events import RunStateChanged
 from muster.process import this_owner
 from muster.stores.sqlite.store import SqliteStore
 from muster.wiring.kit import operator

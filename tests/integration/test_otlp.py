@@ -18,7 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from muster.model.errors import InputError
-from muster.model.metric_snapshot import Family, HistogramPoint, Sketch
+from muster.model.views.metric_snapshot import Family, HistogramPoint, Sketch
 from muster.ports import Destination
 from muster.telemetry.handing import parse_headers
 from muster.telemetry.otlp import OtlpExporter, OtlpJsonExporter

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from muster.cli.root import run_cli
-from muster.model.plan_document import parse_plan
-from muster.model.plan_lint import lint
+from muster.model.planning.plan_document import parse_plan
+from muster.model.planning.plan_lint import lint
 from muster.pipeline.starter import command_for_tests
 
 Run = Callable[..., "Done"]

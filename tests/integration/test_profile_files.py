@@ -10,8 +10,8 @@ from muster.config.load import load_settings
 from muster.config.profiles import choose_profile, load_models, load_profiles, new_profile
 from muster.config.settings import AgentSettings
 from muster.model.errors import InputError
-from muster.model.profiles import BUILT_IN_PROFILES, PHASES, ProfileChoice
-from muster.model.tiers import resolve_model, resolve_phases
+from muster.model.planning.profiles import BUILT_IN_PROFILES, PHASES, ProfileChoice
+from muster.model.planning.tiers import resolve_model, resolve_phases
 
 GOOD = "phase_models:\n" + "".join(f"- {{phase: {phase}, model: haiku}}\n" for phase in PHASES)
 AGENTS = ("claude", "codex", "gemini", "opencode", "pi")

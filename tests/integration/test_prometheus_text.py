@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from prometheus_client.parser import text_string_to_metric_families
 
-from muster.model.metric_snapshot import Family, MetricsSnapshot, Point
+from muster.model.views.metric_snapshot import Family, MetricsSnapshot, Point
 from muster.telemetry.prometheus_text import render
 from tests.integration.metrics_examples import counter, everyday, histogram, snapshot, snapshots
 

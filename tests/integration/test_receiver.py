@@ -25,7 +25,7 @@ from muster.agents.codex import CodexAgent
 from muster.clock import SystemClock
 from muster.executors.local import LocalExecutor
 from muster.model.attempts import Ending, Outcome, Usage
-from muster.model.correlation import Correlation
+from muster.model.journal.correlation import Correlation
 from muster.model.redaction import Redactor
 from muster.ports import AttemptSpec, Binding, Capabilities, Detected, Exit, Launch, News
 from muster.telemetry.received import MOST_KEPT, Account, from_json

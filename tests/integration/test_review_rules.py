@@ -10,10 +10,10 @@ import pytest
 
 from muster.config.policy import on_terms
 from muster.config.settings import ReviewSettings
-from muster.model.brief import Brief, Criterion
 from muster.model.errors import InputError
 from muster.model.findings import Finding, Severity
 from muster.model.plan import Task
+from muster.model.planning.brief import Brief, Criterion
 from muster.review.review import ReviewRequest, review
 from muster.review.rules.linters import read_report
 from muster.review.rules.run import RuleReport, run_rules

@@ -20,9 +20,9 @@ from muster.executors.local import LocalExecutor
 from muster.model.attempts import Cause, Ending, Outcome
 from muster.model.errors import InputError
 from muster.model.plan import Plan, Task
+from muster.model.planning.roles import Role
 from muster.model.policy import RetryPolicy, RunPolicy
-from muster.model.retry import is_retryable
-from muster.model.roles import Role
+from muster.model.running.retry import is_retryable
 from muster.pipeline.compose import settle_tasks
 from muster.ports import Agent, Binding
 from tests.contracts.agent_contract import spec_for

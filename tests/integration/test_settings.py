@@ -17,7 +17,7 @@ from muster.config.policy import run_policy
 from muster.config.resolve import Layer, LayerKind, Resolved, resolve
 from muster.model.errors import InputError, NotFoundError, RefusedError
 from muster.model.gates import Autonomy
-from muster.model.profiles import BUILT_IN_PROFILES, PHASES, choose_profile
+from muster.model.planning.profiles import BUILT_IN_PROFILES, PHASES, choose_profile
 
 # Two values for each setting that differ from each other and, one of them at least, from the default.
 SAMPLES: dict[str, tuple[Any, Any]] = {

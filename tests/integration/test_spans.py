@@ -9,10 +9,10 @@ import msgspec
 import opentelemetry.semconv._incubating.attributes.gen_ai_attributes as official
 import pytest
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
-from muster.model.correlation import Correlation, correlation_of
-from muster.model.entries import Draft, Entry
+from muster.model.journal import events as ev
+from muster.model.journal.correlation import Correlation, correlation_of
+from muster.model.journal.entries import Draft, Entry
 from muster.model.redaction import Redactor
 from muster.stores.memory import MemoryStore
 from muster.telemetry import genai

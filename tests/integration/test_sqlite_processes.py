@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from muster.model.entries import Entry, first_broken
-from muster.model.events import TaskSkipped
+from muster.model.journal.entries import Entry, first_broken
+from muster.model.journal.events import TaskSkipped
 from muster.stores.sqlite import SqliteStore
 
 PROCESS = Path(__file__).with_name("store_process.py")

@@ -9,9 +9,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from muster.model.entries import Draft, first_broken
 from muster.model.errors import BusyError, MusterError
-from muster.model.events import AgentSaid, TaskSucceeded
+from muster.model.journal.entries import Draft, first_broken
+from muster.model.journal.events import AgentSaid, TaskSucceeded
 from muster.stores.sqlite import SqliteStore, schema, writer
 from tests.contracts.store_support import NOW, RUN, done, said
 from tests.integration.sqlite_files import contents

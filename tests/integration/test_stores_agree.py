@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
-from muster.model.entries import Draft, first_broken
 from muster.model.errors import MusterError
-from muster.model.events import AgentSaid, PlanAccepted, RunStateChanged, TaskSucceeded
+from muster.model.journal.entries import Draft, first_broken
+from muster.model.journal.events import AgentSaid, PlanAccepted, RunStateChanged, TaskSucceeded
 from muster.model.policy import RunPolicy
 from muster.ports import Lease, Owner, Store
 from muster.stores.memory import MemoryJournal, MemoryStore

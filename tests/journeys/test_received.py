@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from muster.model.correlation import Correlation
+from muster.model.journal.correlation import Correlation
 from tests.integration import telling_agent
 from tests.integration.web_site import Site as Web
 from tests.journeys.site import Site

@@ -9,7 +9,7 @@ import pytest
 
 from muster.model.attempts import Cause, Ending, Usage
 from muster.model.policy import RetryPolicy
-from muster.model.retry import is_retryable
+from muster.model.running.retry import is_retryable
 from tests.live.model_script import HELLO, JOB, READY
 from tests.live.model_wires import OUTPUT, REASONING
 from tests.live.programs import KEY

@@ -10,7 +10,7 @@ import pytest
 
 from muster.model.attempts import Cause, Ending
 from muster.model.policy import RetryPolicy
-from muster.model.retry import is_retryable
+from muster.model.running.retry import is_retryable
 from tests.live.model_script import HELLO
 from tests.live.model_server import Asked, ModelServer
 from tests.live.programs import KEY, Cli

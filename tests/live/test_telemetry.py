@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from muster.model.attempts import Ending, Usage
-from muster.model.correlation import Correlation
+from muster.model.journal.correlation import Correlation
 from muster.telemetry.receiver import Receiver
 from tests.live.model_script import JOB
 from tests.live.model_server import ModelServer

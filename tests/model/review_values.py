@@ -16,7 +16,7 @@ from muster.model.findings import (
     Treatment,
     Verdict,
 )
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.coordinator import verdict_of
 
 TEXT = st.text(max_size=40) | st.sampled_from(

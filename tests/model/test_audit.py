@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.model.attempts import Cause, Problem, Receipt
-from muster.model.audit import MAX_PROBLEMS, AuditFacts, failure_of, judge, judge_work, path_matches
 from muster.model.plan import Changes, Contains, Task
+from muster.model.planning.audit import MAX_PROBLEMS, AuditFacts, failure_of, judge, judge_work, path_matches
 
 names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=8)
 paths = st.lists(names.filter(lambda name: name not in {".", ".."}), min_size=1, max_size=4).map("/".join)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from muster.model.brief import SECTIONS, Brief, BriefSection, Criterion
-from muster.model.brief_document import check_brief, format_brief, items_of, looks_like_brief, parse_brief
-from muster.model.brief_draft import GOAL_REACHED, HOW_TO_CHECK, draft_brief
-from muster.model.issues import BriefError
-from muster.model.markdown import trimmed
+from muster.model.planning.brief import SECTIONS, Brief, BriefSection, Criterion
+from muster.model.planning.brief_document import check_brief, format_brief, items_of, looks_like_brief, parse_brief
+from muster.model.planning.brief_draft import GOAL_REACHED, HOW_TO_CHECK, draft_brief
+from muster.model.planning.issues import BriefError
+from muster.model.planning.markdown import trimmed
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

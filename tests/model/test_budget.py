@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.model import events as ev
 from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Usage
-from muster.model.budget import Hold, Ledger, book, committed, reservation, settlement
 from muster.model.gates import Answer, Autonomy, Boundary
+from muster.model.journal import events as ev
 from muster.model.limits import Amount, parse_budget
 from muster.model.plan import Money, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
-from muster.model.state import replace
+from muster.model.running.budget import Hold, Ledger, book, committed, reservation, settlement
+from muster.model.running.state import replace
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import World, after, begin, moves, play, run_to_end
 
@@ -175,7 +175,7 @@ def test_a_day_counts_what_was_settled_on_it_and_all_that_is_set_aside() -> None
         ledger = book(ledger, ev.BudgetSettled(task="t", attempt=number, cost_usd=2.0), at)
     ledger = book(ledger, ev.BudgetReserved(task="t", attempt=3, cost_usd=0.5), NOW)
 
-    from muster.model.budget import Elsewhere
+    from muster.model.running.budget import Elsewhere
 
     elsewhere = Elsewhere(day=Amount(usd=10.0), project=Amount(usd=100.0))
     assert [committed(ledger, scope, NOW, elsewhere).usd for scope in ("run", "day", "project")] == [4.5, 12.5, 104.5]
@@ -214,7 +214,7 @@ def test_a_task_whose_provider_is_shut_waits_without_using_up_its_attempts_and_s
 
 
 def test_an_answer_may_name_the_new_limit_and_not_less_than_the_old_one() -> None:
-    from muster.model.messages import answered
+    from muster.model.running.messages import answered
 
     world = begin(work(1, max_cost=Money(usd=9.0)), RunPolicy(budgets=FIVE))
     (gate,) = world.state.waiting_gates

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Usage
-from muster.model.costs import Charge, cache_by_wave, charges, profile_cost, spent, spent_by
-from muster.model.events import AgentUsed, AttemptEnded, AttemptStarted, TaskPlanned, TaskQueued
+from muster.model.journal.events import AgentUsed, AttemptEnded, AttemptStarted, TaskPlanned, TaskQueued
 from muster.model.plan import Plan, Task
-from muster.model.plan_compare import compare, rouge_l
+from muster.model.planning.plan_compare import compare, rouge_l
+from muster.model.views.costs import Charge, cache_by_wave, charges, profile_cost, spent, spent_by
 from tests.model.test_entries import journal
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)

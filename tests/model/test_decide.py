@@ -6,14 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from muster.model import events as ev
-from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome
-from muster.model.decide import MAX_DELAY_MS, decide
 from muster.model.gates import Autonomy, Stage
+from muster.model.journal import events as ev
 from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RetryPolicy, RunPolicy, Schedule
-from muster.model.state import TaskStatus, initial, replace
+from muster.model.running import steps as do
+from muster.model.running.decide import MAX_DELAY_MS, decide
+from muster.model.running.state import TaskStatus, initial, replace
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import BASE, START, World, after, begin, settle, write
 

@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import pytest
 
-from muster.model import events as ev
-from muster.model import steps as do
 from muster.model.attempts import Cause, Failure
-from muster.model.decide import MAX_INTERRUPTIONS, decide
 from muster.model.gates import Autonomy, Stage
-from muster.model.messages import Message, respond
+from muster.model.journal import events as ev
 from muster.model.plan import Changes, OnFailure, Task
 from muster.model.policy import RunPolicy
-from muster.model.state import CancelRequest, Station, TaskStatus, replace
+from muster.model.running import steps as do
+from muster.model.running.decide import MAX_INTERRUPTIONS, decide
+from muster.model.running.messages import Message, respond
+from muster.model.running.state import CancelRequest, Station, TaskStatus, replace
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import BASE, START, World, after, begin, moves, play, restarts, settle, write
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model.disclosure import FIELDS, LABELS, disclosed, disclosed_event
-from muster.model.entries import event_types
-from muster.model.events import PlanAccepted, UnknownEvent
+from muster.model.journal.entries import event_types
+from muster.model.journal.events import PlanAccepted, UnknownEvent
 from muster.model.redaction import Redactor, names_a_secret
+from muster.model.views.disclosure import FIELDS, LABELS, disclosed, disclosed_event
 from tests.integration.metrics_examples import counter, histogram, snapshot
 
 # Fields that hold what people or agents wrote, or say where things are on the machine.

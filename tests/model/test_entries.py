@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Failure
-from muster.model.entries import (
+from muster.model.errors import JournalError
+from muster.model.journal import events as ev
+from muster.model.journal.entries import (
     CHATTER,
     GENESIS,
     MAX_ENTRY_BYTES,
@@ -25,7 +26,6 @@ from muster.model.entries import (
     first_broken,
     is_durable,
 )
-from muster.model.errors import JournalError
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt
-from muster.model.decide import decide
 from muster.model.errors import JournalError
-from muster.model.evolve import evolve, fold
 from muster.model.gates import Answer, Autonomy, Stage
+from muster.model.journal import events as ev
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
-from muster.model.state import RunState, Station, TaskStatus, initial, replace
+from muster.model.running.decide import decide
+from muster.model.running.evolve import evolve, fold
+from muster.model.running.state import RunState, Station, TaskStatus, initial, replace
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import BASE, START, World, after, begin, entry_of
 

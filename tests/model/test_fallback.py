@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from muster.model.attempts import Attempt, Cause, Failure
-from muster.model.fallback import UNAVAILABLE, choice
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
-from muster.model.state import TaskState
+from muster.model.running.fallback import UNAVAILABLE, choice
+from muster.model.running.state import TaskState
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 TASK = Task(id="T1", agent="a", fallbacks=("b", "c"), attempts=2)

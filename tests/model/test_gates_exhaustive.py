@@ -10,13 +10,13 @@ from typing import NamedTuple
 import msgspec
 import pytest
 
-from muster.model import events as ev
 from muster.model.attempts import Cause
 from muster.model.findings import Verdict
 from muster.model.gates import Autonomy, Boundary, Stage
+from muster.model.journal import events as ev
 from muster.model.plan import JOIN, Changes, OnFailure, Task
 from muster.model.policy import RunPolicy, Schedule
-from muster.model.state import TaskStatus, replace
+from muster.model.running.state import TaskStatus, replace
 from tests.simulation.invariants import place
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import BASE, Past, World, begin, moves, play, restarts

@@ -6,10 +6,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from muster.model.entries import Entry, decode_event, encode_event, event_types, first_broken
-from muster.model.evolve import fold
 from muster.model.gates import Stage
-from muster.model.state import TaskStatus
+from muster.model.journal.entries import Entry, decode_event, encode_event, event_types, first_broken
+from muster.model.running.evolve import fold
+from muster.model.running.state import TaskStatus
 from muster.reports.views import run_view
 from scripts.events_schema import breaks, events_schema
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from muster.engine.hearing import heard
-from muster.model.events import AgentNoticed
+from muster.model.journal.events import AgentNoticed
 from muster.ports import News
 from muster.reports.lines import Narrator
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model.markdown import NotTextError, decode, read_markdown, trimmed
+from muster.model.planning.markdown import NotTextError, decode, read_markdown, trimmed
 
 
 def headings(text: str) -> list[tuple[int, str, int]]:

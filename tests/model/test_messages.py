@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from muster.model import events as ev
 from muster.model.attempts import Cause
 from muster.model.gates import Answer, Autonomy
-from muster.model.messages import Message, respond
+from muster.model.journal import events as ev
 from muster.model.plan import OnFailure, Task
 from muster.model.policy import RunPolicy
+from muster.model.running.messages import Message, respond
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import START, World, after, begin
 

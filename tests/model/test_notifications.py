@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Failure
 from muster.model.gates import Boundary
-from muster.model.notifications import HOUR, Notice, Rules, Severity, held_back, notice_of, rate_alert
+from muster.model.journal import events as ev
+from muster.model.views.notifications import HOUR, Notice, Rules, Severity, held_back, notice_of, rate_alert
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 NOON = time(12)

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model import events as ev
-from muster.model.answers import FORMS
 from muster.model.attempts import Cause, Failure
-from muster.model.evolve import apply
-from muster.model.packet import SEPARATOR, packet
+from muster.model.journal import events as ev
 from muster.model.plan import Changes, Contains, Task
+from muster.model.planning.roles import ROLES
 from muster.model.policy import RunPolicy
-from muster.model.roles import ROLES
-from muster.model.state import RunState, TaskState, initial, replace
+from muster.model.running.answers import FORMS
+from muster.model.running.evolve import apply
+from muster.model.running.packet import SEPARATOR, packet
+from muster.model.running.state import RunState, TaskState, initial, replace
 
 OURS = 2048
 

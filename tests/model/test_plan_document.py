@@ -10,9 +10,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from muster.model.issues import PlanError
 from muster.model.plan import Changes, Contains, Money, OnFailure, Plan, Task
-from muster.model.plan_document import MAX_PLAN_BYTES, check_plan, parse_plan
+from muster.model.planning.issues import PlanError
+from muster.model.planning.plan_document import MAX_PLAN_BYTES, check_plan, parse_plan
 
 
 def plan_of(text: str) -> Plan:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.model.plan import Plan, Task
-from muster.model.plan_graph import graph_dot, graph_mermaid, graph_text
+from muster.model.planning.plan_graph import graph_dot, graph_mermaid, graph_text
 
 NASTY = 'a "b" ]; end --> \\ <script> #x; é\u2028'
 

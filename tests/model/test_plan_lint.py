@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from muster.model.issues import Severity
 from muster.model.plan import Changes, Contains, Plan, Task
-from muster.model.plan_lint import lint
+from muster.model.planning.issues import Severity
+from muster.model.planning.plan_lint import lint
 
 
 def codes(*tasks: Task, strict: bool = False, generated: bool = False, profile: str = "balanced") -> list[str]:

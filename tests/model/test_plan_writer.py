@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.model.errors import InputError
-from muster.model.markdown import is_prose, read_markdown
 from muster.model.plan import Changes, Contains, Money, OnFailure, Plan, Task
-from muster.model.plan_document import format_plan, parse_plan
-from muster.model.plan_rules import id_problem, path_problem, title_problem
-from muster.model.profiles import PHASES
-from muster.model.slugs import slug_of
+from muster.model.planning.markdown import is_prose, read_markdown
+from muster.model.planning.plan_document import format_plan, parse_plan
+from muster.model.planning.plan_rules import id_problem, path_problem, title_problem
+from muster.model.planning.profiles import PHASES
+from muster.model.planning.slugs import slug_of
 
 # Anything that can be stored: no NUL, no half of a surrogate pair.
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from muster.model.errors import InputError, NotFoundError
-from muster.model.profiles import (
+from muster.model.planning.profiles import (
     BUILT_IN_PROFILES,
     PHASES,
     Profile,
     choose_profile,
     read_profile,
 )
-from muster.model.tiers import merge_tables, read_table, resolve_model, resolve_phases, tiers
+from muster.model.planning.tiers import merge_tables, read_table, resolve_model, resolve_phases, tiers
 
 BUILT_IN = {
     #            brief     research  plan      execute   review    continue

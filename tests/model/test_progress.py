@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from muster.model.attempts import Attempt, Cause, Failure
-from muster.model.events import PlanAccepted
 from muster.model.gates import Boundary
+from muster.model.journal.events import PlanAccepted
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
-from muster.model.progress import Progress, next_action, progress_of
-from muster.model.state import Gate, RunState, TaskState, TaskStatus
+from muster.model.running.progress import Progress, next_action, progress_of
+from muster.model.running.state import Gate, RunState, TaskState, TaskStatus
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
 RETRIED = TaskState(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from muster.model.attempts import Cause, Failure
 from muster.model.policy import RetryPolicy
-from muster.model.retry import delay_ms, is_retryable
+from muster.model.running.retry import delay_ms, is_retryable
 
 ANOTHER_TRY_MAY_HELP = {
     *(Cause.RATE_LIMIT, Cause.OVERLOADED, Cause.SERVER, Cause.TRANSPORT, Cause.STALLED, Cause.INCOMPLETE),

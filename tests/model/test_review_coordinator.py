@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muster.model.findings import Bar, Covered, Finding, ReviewerRun, ReviewerStatus, Severity, Treatment, Verdict
 from muster.model.redaction import Redactor
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.coordinator import Earlier, Material, coordinate, uncovered, verdict_of
 
 RULES = ("SECURITY_INJECTION", "MISSING_TEST", "UNIMPLEMENTED_CRITERION")

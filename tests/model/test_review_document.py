@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muster.model.findings import Finding, Review, Severity, Verdict
 from muster.model.redaction import Redactor
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.document import format_review
 from muster.review.plain import sealed
 from muster.review.validate import check_review

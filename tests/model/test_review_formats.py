@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from muster.model.findings import Finding, Review, Severity, Verdict
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.formats import FORMATS, MAX_ANNOTATIONS, MAX_SARIF_RESULTS
 from tests.model.report_schemas import SCHEMAS, junit_problems
 from tests.model.review_values import REVIEWS, SAMPLE, with_verdict

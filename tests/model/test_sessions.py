@@ -6,17 +6,17 @@ from datetime import timedelta
 
 import pytest
 
-from muster.model import events as ev
-from muster.model import steps as do
 from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Usage
-from muster.model.decide import MAX_INTERRUPTIONS, decide
 from muster.model.gates import Autonomy
-from muster.model.messages import Message, respond
-from muster.model.packet import packet
+from muster.model.journal import events as ev
 from muster.model.plan import Task
 from muster.model.policy import RetryPolicy, RunPolicy
-from muster.model.sessions import session_to_resume, spent_before
-from muster.model.state import RunState, TaskState, replace
+from muster.model.running import steps as do
+from muster.model.running.decide import MAX_INTERRUPTIONS, decide
+from muster.model.running.messages import Message, respond
+from muster.model.running.packet import packet
+from muster.model.running.sessions import session_to_resume, spent_before
+from muster.model.running.state import RunState, TaskState, replace
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import START, World, begin, settle, write
 

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.model import events as ev
 from muster.model.attempts import Cause
-from muster.model.entries import Entry
-from muster.model.evolve import fold
 from muster.model.gates import Autonomy
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Entry
 from muster.model.plan import Changes, OnFailure, Task
+from muster.model.planning.waves import dependents
 from muster.model.policy import RetryPolicy, RunPolicy, Schedule
-from muster.model.state import TaskStatus
-from muster.model.waves import dependents
+from muster.model.running.evolve import fold
+from muster.model.running.state import TaskStatus
 from tests.simulation.outcomes import Menu
 from tests.simulation.simulation import BASE, World, begin, run_to_end
 

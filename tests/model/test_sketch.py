@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from muster.bench.telemetry import samples
-from muster.model.metric_snapshot import HistogramPoint
-from muster.model.sketch import BASE, EMPTY, SCALE, index_of, linear_quantile, merge, quantile
+from muster.model.views.metric_snapshot import HistogramPoint
+from muster.model.views.sketch import BASE, EMPTY, SCALE, index_of, linear_quantile, merge, quantile
 from muster.telemetry.series import BOUNDS_MS, HistogramSeries
 
 positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False, allow_nan=False)

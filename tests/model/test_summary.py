@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model.drift import RULES, Baseline, Verdict, Worse, drift, is_worse
-from muster.model.state import replace
-from muster.model.summary import Query, Summing
-from muster.model.summary_view import Summary, anonymous, newest_cancel, summary_of
-from muster.model.tally import Lengths
-from muster.model.told import told
+from muster.model.running.state import replace
+from muster.model.views.drift import RULES, Baseline, Verdict, Worse, drift, is_worse
+from muster.model.views.summary import Query, Summing
+from muster.model.views.summary_view import Summary, anonymous, newest_cancel, summary_of
+from muster.model.views.tally import Lengths
+from muster.model.views.told import told
 from muster.reports.summaries import drift_text, summary_text
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from muster.model.errors import InputError
 from muster.model.plan import Task
-from muster.model.waves import dependents, find_cycle, waves
+from muster.model.planning.waves import dependents, find_cycle, waves
 
 
 @st.composite

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from muster.model import events as ev
-from muster.model import steps as do
-from muster.model.decide import decide
 from muster.model.gates import Answer, Autonomy, Boundary, may_move, must_ask
+from muster.model.journal import events as ev
 from muster.model.plan import JOIN, OnFailure, Task
 from muster.model.policy import Schedule
 from muster.model.record import Record
-from muster.model.state import RunState, Station, TaskState, TaskStatus, replace
+from muster.model.running import steps as do
+from muster.model.running.decide import decide
+from muster.model.running.state import RunState, Station, TaskState, TaskStatus, replace
 
 SLOTS = frozenset({Station.WORKING, Station.AUDITING})
 IDLE = frozenset({Station.WAITING, Station.READY, Station.CLOSED})

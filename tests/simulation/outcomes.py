@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import assert_never
 
-from muster.model import events as ev
-from muster.model import steps as do
-from muster.model.answers import fan_out
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Problem, Receipt, Usage
 from muster.model.findings import Finding, Severity, Verdict
+from muster.model.journal import events as ev
 from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
-from muster.model.state import RunState, Station, TaskState, replace
-from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
+from muster.model.running import steps as do
+from muster.model.running.answers import fan_out
+from muster.model.running.state import RunState, Station, TaskState, replace
+from muster.model.running.verification import main_checks, missing_checks, still_to_run, wave_receipts
 
 Effect = (
     do.Work

@@ -12,19 +12,19 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from muster.model import events as ev
-from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome
-from muster.model.decide import decide
-from muster.model.entries import Entry, encode_event, event_type
-from muster.model.evolve import evolve
 from muster.model.gates import Answer, Boundary
-from muster.model.messages import Message, respond
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Entry, encode_event, event_type
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
-from muster.model.schedule import why_not_reopen
-from muster.model.state import RunState, Station, initial, replace
+from muster.model.running import steps as do
+from muster.model.running.decide import decide
+from muster.model.running.evolve import evolve
+from muster.model.running.messages import Message, respond
+from muster.model.running.schedule import why_not_reopen
+from muster.model.running.state import RunState, Station, initial, replace
 from tests.simulation.invariants import Evidence, check_entry, check_state, observe, require
 from tests.simulation.outcomes import Effect, Menu, Result, heard, results
 

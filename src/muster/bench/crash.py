@@ -12,8 +12,8 @@ from pathlib import Path
 
 from muster.engine.journal import load
 from muster.model.attempts import Cause
-from muster.model.entries import first_broken
-from muster.model.events import AttemptStarted
+from muster.model.journal.entries import first_broken
+from muster.model.journal.events import AttemptStarted
 from muster.model.record import Record
 from muster.process import Completed, list_marked, run
 from muster.stores.sqlite.store import SqliteStore

@@ -18,7 +18,7 @@ from typing import Any
 from muster.executors.local import LocalExecutor
 from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.process.git import Git
 from muster.stores.sqlite.store import SqliteStore
 from muster.testing import demo_project

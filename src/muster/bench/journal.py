@@ -10,8 +10,8 @@ from pathlib import Path
 import anyio
 
 from muster.clock import SystemClock
-from muster.model.entries import Draft
-from muster.model.events import AgentSaid
+from muster.model.journal.entries import Draft
+from muster.model.journal.events import AgentSaid
 from muster.model.record import Record
 from muster.stores.sqlite.store import SqliteStore
 

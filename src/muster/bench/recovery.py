@@ -18,13 +18,13 @@ from muster.engine.journal import load
 from muster.engine.ownership import begin
 from muster.engine.watcher import Watcher
 from muster.executors.local import LocalExecutor
-from muster.model import events as ev
-from muster.model.entries import Draft
-from muster.model.evolve import fold
 from muster.model.ids import attempt_id
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Draft
 from muster.model.plan import Task
 from muster.model.policy import RunPolicy
 from muster.model.record import Record
+from muster.model.running.evolve import fold
 from muster.operations.runs import interrupted_runs
 from muster.operations.stopping import stop_run
 from muster.ports import AttemptSpec

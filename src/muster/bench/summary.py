@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from muster.model import events as ev
 from muster.model.attempts import Ending, Outcome, Usage
-from muster.model.entries import Draft
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Draft
 from muster.model.record import Record
 from muster.process import run_now
 from muster.stores.rules import encode_drafts, seal

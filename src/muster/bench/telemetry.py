@@ -16,12 +16,12 @@ from typing import Any
 from muster.bench import journal, summary
 from muster.clock import SystemClock
 from muster.model.attempts import Ending, Outcome, Usage
-from muster.model.entries import decode_event, encode_event
 from muster.model.errors import EnvironmentProblem
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.journal.entries import decode_event, encode_event
+from muster.model.journal.task_events import AttemptEnded
 from muster.model.record import Record
 from muster.model.redaction import Redactor
-from muster.model.task_events import AttemptEnded
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.telemetry.composite import CompositeExporter
 from muster.telemetry.metrics import Counter, Gauge, Histogram
 from muster.telemetry.registry import Registry

@@ -6,8 +6,8 @@ import sys
 
 import anyio
 
-from muster.model.events import GateAsked
 from muster.model.gates import Answer, Boundary
+from muster.model.journal.events import GateAsked
 from muster.ports import Decision
 from muster.wiring.kit import operator
 

@@ -75,7 +75,7 @@ def tail(count: int, follow: bool) -> None:
 async def _print(kit: Kit, wanted: str | None, count: int | None, follow: bool, out: BinaryIO) -> None:
     from collections import deque
 
-    from muster.model.entries import Entry
+    from muster.model.journal.entries import Entry
     from muster.operations.runs import find_run
     from muster.telemetry.mirror import line_of
 

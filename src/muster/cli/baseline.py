@@ -37,7 +37,7 @@ def refresh(**source: Any) -> None:
 
     These are channel-NAME for each channel, gateway, and backend-NAME for each agent.
     """
-    from muster.model.summary import GATEWAY, UNKNOWN
+    from muster.model.views.summary import GATEWAY, UNKNOWN
 
     project, whole = _project(), read(source)
     channels = [name for name in whole.channels if name != UNKNOWN]
@@ -126,9 +126,9 @@ def drift(
     import msgspec
 
     from muster.clock import SystemClock
-    from muster.model.drift import drift as compare
     from muster.model.errors import InputError
     from muster.model.quantities import parse_duration
+    from muster.model.views.drift import drift as compare
     from muster.reports.summaries import drift_text
     from muster.telemetry.baselines import load
 
@@ -163,8 +163,8 @@ def drift(
 
 
 def _thresholds(given: tuple[str, ...]) -> dict[str, float]:
-    from muster.model.drift import RULES
     from muster.model.errors import InputError
+    from muster.model.views.drift import RULES
 
     found = {}
     for one in given:
@@ -183,8 +183,8 @@ def _thresholds(given: tuple[str, ...]) -> dict[str, float]:
 
 def _save(project: Path, name: str, source: dict[str, Any]) -> str:
     from muster.clock import SystemClock
-    from muster.model.drift import Baseline
-    from muster.model.state import replace
+    from muster.model.running.state import replace
+    from muster.model.views.drift import Baseline
     from muster.telemetry import baselines
 
     saved = SystemClock().now()

@@ -12,7 +12,7 @@ from muster.cli.project import RUN, read_project, use_project
 
 if TYPE_CHECKING:
     from muster.diagnostics.imported import Imported
-    from muster.model.state import RunState
+    from muster.model.running.state import RunState
     from muster.wiring.kit import Kit
 
 _FILE = click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
@@ -109,7 +109,7 @@ def _imported(what: str) -> tuple[Path, RunState | None]:
     from muster.cli.project import find_any_project
     from muster.diagnostics.archive import EVENTS, read_entries
     from muster.diagnostics.imported import IMPORTED, imported_runs
-    from muster.model.evolve import fold
+    from muster.model.running.evolve import fold
 
     project = find_any_project()
     if project is not None and not Path(what).exists():

@@ -13,7 +13,7 @@ from muster.cli.project import read_project
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from muster.model.costs import CacheUse, Charge
+    from muster.model.views.costs import CacheUse, Charge
     from muster.wiring.kit import Kit
 
 _NOTHING = "No agent was asked for anything; commands cost nothing."
@@ -36,8 +36,8 @@ def cost(run: str | None, by: str, since: str | None, as_json: bool) -> None:
     A price that nobody knows is named as such and never counted as nothing.
     Commands cost nothing and are left out, and so are runs of imported bundles.
     """
-    from muster.model.costs import spent, spent_by
-    from muster.model.state import replace
+    from muster.model.running.state import replace
+    from muster.model.views.costs import spent, spent_by
 
     charges, shown = [one for each in read_project(read_charges, run, since) for one in each], redactor()
     rows, total = [replace(row, key=shown(row.key)) for row in spent_by(charges, by)], spent("total", charges)
@@ -73,7 +73,7 @@ def report(run: str | None, since: str | None, as_json: bool) -> None:
     wave's tasks wrote to the cache, of at least three that tell: up to 1,500
     is POSITIVE, from 3,500 on NEGATIVE, between and below three INCONCLUSIVE.
     """
-    from muster.model.costs import cache_by_phase, cache_by_wave
+    from muster.model.views.costs import cache_by_phase, cache_by_wave
 
     charges = [one for each in read_project(read_charges, run, since) for one in each]
     waves, phases = cache_by_wave(charges), cache_by_phase(charges)
@@ -107,8 +107,8 @@ async def read_charges(
     kit: Kit, wanted: str | None = None, since: str | None = None, *, finished: bool = False
 ) -> list[tuple[Charge, ...]]:
     """The charges of one run or of all that can be read, run by run; ``finished`` takes complete runs only."""
-    from muster.model.costs import charges
     from muster.model.errors import JournalError
+    from muster.model.views.costs import charges
     from muster.operations.runs import find_run
 
     begin = _begin(since, kit.clock.now()) if since else None

@@ -12,7 +12,7 @@ from muster.cli.output import emit, json_option, table
 from muster.model.quantities import counted
 
 if TYPE_CHECKING:
-    from muster.model.workflow import Definitions
+    from muster.model.planning.workflow import Definitions
 
 
 def _group(kind: str, field: str, about: str) -> click.Group:
@@ -103,11 +103,11 @@ def _row(name: str, each: Any) -> dict[str, str]:
 
 
 def _words(each: Any) -> list[str]:
-    from muster.model.brief import Brief
     from muster.model.plan import Plan
-    from muster.model.plan_graph import graph_text
-    from muster.model.roles import Role
-    from muster.model.workflow import Team, compile_workflow
+    from muster.model.planning.brief import Brief
+    from muster.model.planning.plan_graph import graph_text
+    from muster.model.planning.roles import Role
+    from muster.model.planning.workflow import Team, compile_workflow
 
     lines = [f"{each.name}: {each.description}", f"from: {each.origin or 'built in'}"]
     if isinstance(each, Role):

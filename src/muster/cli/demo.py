@@ -14,7 +14,7 @@ import click
 from muster.cli.output import json_option
 
 if TYPE_CHECKING:
-    from muster.model.events import GateAsked
+    from muster.model.journal.events import GateAsked
     from muster.ports import Decision
 
 

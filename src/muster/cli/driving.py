@@ -9,7 +9,7 @@ import click
 from muster.cli.output import coloured
 from muster.engine.journal import Journal
 from muster.model.gates import Boundary
-from muster.model.state import RunState
+from muster.model.running.state import RunState
 from muster.ports import Approver, Listener
 from muster.reports.lines import headline, question
 from muster.reports.text import next_step

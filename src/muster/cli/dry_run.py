@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from muster.model.gates import Boundary, must_ask
 from muster.model.plan import JOIN, Changes, Plan, Task, chosen
-from muster.model.plan_graph import graph_text
+from muster.model.planning.plan_graph import graph_text
+from muster.model.planning.roles import DEFAULT_ROLE
+from muster.model.planning.waves import waves
 from muster.model.policy import RunPolicy, agents_for, role_of
 from muster.model.quantities import counted
-from muster.model.roles import DEFAULT_ROLE
-from muster.model.waves import waves
 from muster.ports import Agent
 
 REQUIRED = Changes.REQUIRED

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @jsonl_option
 def events(run: str, follow: bool, after: int, types: tuple[str, ...], as_json: bool, as_jsonl: bool) -> None:
     """Print the entries of RUN, by default the newest."""
-    from muster.model.entries import event_types
+    from muster.model.journal.entries import event_types
 
     for name in types:
         if name not in (known := event_types()):
@@ -38,8 +38,8 @@ def events(run: str, follow: bool, after: int, types: tuple[str, ...], as_json: 
 
 async def _events(kit: Kit, wanted: str, follow: bool, after: int, types: frozenset[str], as_lines: bool) -> None:
     from muster.cli.output import emit_lines
-    from muster.model.entries import Entry
-    from muster.model.state import ends_run
+    from muster.model.journal.entries import Entry
+    from muster.model.running.state import ends_run
     from muster.operations.runs import find_run
 
     run = await find_run(kit.store, wanted)

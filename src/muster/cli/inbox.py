@@ -12,7 +12,7 @@ from muster.cli.project import read_project_or, use_project
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from muster.model.state import RunState
+    from muster.model.running.state import RunState
     from muster.wiring.kit import Kit
 
 
@@ -65,7 +65,7 @@ async def _inbox(kit: Kit) -> tuple[Rows, Rows, Rows]:
 
 async def _open_runs(kit: Kit) -> list[RunState]:
     from muster.engine.journal import load
-    from muster.model.state import ENDED
+    from muster.model.running.state import ENDED
 
     return [await load(kit.store, head.run) for head in await kit.store.runs() if head.state not in ENDED]
 

@@ -38,8 +38,8 @@ async def _log(
     kit: Kit, wanted: str, task: str | None, attempt: int | None, errors: bool, follow: bool, as_json: bool
 ) -> None:
     from muster.model.errors import NotFoundError
-    from muster.model.evolve import fold
     from muster.model.ids import attempt_folder
+    from muster.model.running.evolve import fold
     from muster.operations.runs import load_run_or_task
 
     state, task = await load_run_or_task(kit, wanted, task)

@@ -12,7 +12,7 @@ from muster.cli.project import read_project, use_project
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from muster.model.metric_snapshot import Family, MetricsSnapshot
+    from muster.model.views.metric_snapshot import Family, MetricsSnapshot
     from muster.telemetry.metrics import Metric
     from muster.wiring.kit import Kit
 
@@ -57,7 +57,7 @@ def show(pattern: str, wanted: str | None, form: str, watch: bool, serve: bool, 
 
 async def _serve(kit: Kit, pattern: str, wanted: str | None, port: int) -> None:
 
-    from muster.model.disclosure import disclosed
+    from muster.model.views.disclosure import disclosed
     from muster.operations.runs import find_run
     from muster.telemetry.prometheus_text import render
     from muster.telemetry.replay import Replay, beginning
@@ -75,7 +75,7 @@ async def _serve(kit: Kit, pattern: str, wanted: str | None, port: int) -> None:
 
 
 async def _show(kit: Kit, pattern: str, wanted: str | None, form: str, watch: bool) -> None:
-    from muster.model.disclosure import disclosed
+    from muster.model.views.disclosure import disclosed
     from muster.operations.runs import find_run
     from muster.telemetry.replay import Replay, beginning
 
@@ -117,7 +117,7 @@ def _matching(snapshot: MetricsSnapshot, pattern: str) -> MetricsSnapshot:
     from fnmatch import fnmatchcase
 
     from muster.model.errors import NotFoundError
-    from muster.model.state import replace
+    from muster.model.running.state import replace
 
     chosen = tuple(family for family in snapshot.families if fnmatchcase(family.name, pattern))
     if not chosen:
@@ -160,7 +160,7 @@ def _print(
 
 def _view(family: Family) -> dict[str, Any]:
     """A family as JSON has it; the value of a histogram is its count."""
-    from muster.model.sketch import quantile
+    from muster.model.views.sketch import quantile
 
     series: list[dict[str, Any]] = [{"labels": dict(p.labels), "value": p.value} for p in family.points]
     for p in family.histograms:

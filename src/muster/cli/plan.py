@@ -15,8 +15,8 @@ from muster.cli.run import run
 from muster.model.quantities import counted
 
 if TYPE_CHECKING:
-    from muster.model.issues import Issue
     from muster.model.plan import Plan, Task
+    from muster.model.planning.issues import Issue
 
 _PATH = click.argument("path", required=False, type=click.Path(path_type=Path))
 _SLUG = click.option("--project", "slug", metavar="SLUG", help="The plan in .muster/projects/SLUG.")
@@ -58,9 +58,9 @@ def plan(ctx: click.Context, /, again: bool, **options: Any) -> None:
 @click.pass_context
 def lint(ctx: click.Context, path: Path | None, slug: str | None, strict: bool, as_json: bool) -> None:
     """Name all that is wrong or doubtful; exit code 2 if unusable."""
-    from muster.model.issues import Severity
-    from muster.model.plan_document import check_plan
-    from muster.model.plan_lint import lint as look_at
+    from muster.model.planning.issues import Severity
+    from muster.model.planning.plan_document import check_plan
+    from muster.model.planning.plan_lint import lint as look_at
 
     data, source, project = _load(path, slug)
     found, issues = check_plan(data, source=source)
@@ -84,7 +84,7 @@ def lint(ctx: click.Context, path: Path | None, slug: str | None, strict: bool, 
 @json_option
 def show(path: Path | None, slug: str | None, as_json: bool) -> None:
     """Show a plan's tasks, wave by wave."""
-    from muster.model.waves import waves
+    from muster.model.planning.waves import waves
 
     found, _ = _parse(path, slug)
     levels = waves(found.tasks)
@@ -108,8 +108,8 @@ def show(path: Path | None, slug: str | None, as_json: bool) -> None:
 @json_option
 def graph(path: Path | None, slug: str | None, form: str, as_json: bool) -> None:
     """Draw what waits for what."""
-    from muster.model import plan_graph
-    from muster.model.waves import waves
+    from muster.model.planning import plan_graph
+    from muster.model.planning.waves import waves
 
     found, _ = _parse(path, slug)
     if as_json:
@@ -154,7 +154,7 @@ def compare(ctx: click.Context, first: Path, second: Path, floor: float, as_json
     Jaccard compares which words the steps use, ROUGE-L also their order, and
     MinHash the pieces of four characters. Nothing is said about which is better.
     """
-    from muster.model.plan_compare import compare as measure
+    from muster.model.planning.plan_compare import compare as measure
 
     found = measure(_parse(first, None)[0], _parse(second, None)[0])
     alike = found.jaccard >= floor
@@ -179,7 +179,7 @@ def _load(path: Path | None, slug: str | None) -> tuple[bytes, str, Path | None]
 
 
 def _parse(path: Path | None, slug: str | None) -> tuple[Plan, str]:
-    from muster.model.plan_document import parse_plan
+    from muster.model.planning.plan_document import parse_plan
 
     data, source, _ = _load(path, slug)
     return parse_plan(data, source=source), source
@@ -201,7 +201,7 @@ def _strangers(found: Plan) -> Iterator[Issue]:
         return
     from muster.cli.project import find_any_project, read_settings
     from muster.config.definitions import load_definitions
-    from muster.model.issues import Issue, Severity, did_you_mean
+    from muster.model.planning.issues import Issue, Severity, did_you_mean
     from muster.wiring.parts import agents
 
     _, resolved = read_settings()
@@ -227,7 +227,7 @@ def _as_json(issue: Issue) -> dict[str, Any]:
 
 
 def _verdict(source: str, found: Plan | None, valid: bool, issues: tuple[Issue, ...]) -> str:
-    from muster.model.issues import Severity
+    from muster.model.planning.issues import Severity
 
     errors = sum(issue.severity is Severity.ERROR for issue in issues)
     notes = [_number(errors, "error"), _number(len(issues) - errors, "warning")]
@@ -238,7 +238,7 @@ def _verdict(source: str, found: Plan | None, valid: bool, issues: tuple[Issue, 
 
 
 def _count(found: Plan) -> str:
-    from muster.model.waves import waves
+    from muster.model.planning.waves import waves
 
     return f"{_number(len(found.tasks), 'task')} in {_number(len(waves(found.tasks)), 'wave')}"
 

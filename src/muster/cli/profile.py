@@ -22,7 +22,7 @@ def list_(as_json: bool) -> None:
     """List all profiles with the model of each phase."""
     from muster.cli.project import read_settings
     from muster.config.profiles import load_models, load_profiles
-    from muster.model.profiles import PHASES
+    from muster.model.planning.profiles import PHASES
 
     project, resolved = read_settings()
     loaded = load_profiles(project, load_models(resolved.settings.agents.named))
@@ -47,7 +47,7 @@ def show(name: str | None, agent: str | None, as_json: bool) -> None:
     from muster.cli.project import read_settings
     from muster.config.profiles import choose_profile, load_models
     from muster.config.settings import AgentSettings
-    from muster.model.tiers import resolve_phases
+    from muster.model.planning.tiers import resolve_phases
 
     project, resolved = read_settings({"--profile": ("default_profile", name)})
     table_of_models = load_models(resolved.settings.agents.named)
@@ -81,7 +81,7 @@ def lint(as_json: bool) -> int:
     """Check all profile files; exit code 6 when one is wrong."""
     from muster.cli.project import read_settings
     from muster.config.profiles import load_models, load_profiles
-    from muster.model.profiles import BUILT_IN
+    from muster.model.planning.profiles import BUILT_IN
 
     project, resolved = read_settings()
     loaded = load_profiles(project, load_models(resolved.settings.agents.named))
@@ -106,7 +106,7 @@ def new(name: str, like: str, user: bool) -> None:
     from muster.config.load import find_project
     from muster.config.places import PROJECT_FOLDER, user_folder
     from muster.config.profiles import load_models, load_profiles, new_profile
-    from muster.model.profiles import find_profile
+    from muster.model.planning.profiles import find_profile
 
     project, resolved = read_settings()
     known = load_profiles(project, load_models(resolved.settings.agents.named)).profiles
@@ -128,9 +128,9 @@ def cost(name: str | None, tasks: int, as_json: bool) -> None:
     from muster.cli.cost import read_charges
     from muster.cli.project import read_project, read_settings
     from muster.config.profiles import load_models, load_profiles
-    from muster.model.costs import profile_cost
     from muster.model.errors import NotFoundError
-    from muster.model.profiles import find_profile
+    from muster.model.planning.profiles import find_profile
+    from muster.model.views.costs import profile_cost
 
     project, resolved = read_settings()
     known = load_profiles(project, load_models(resolved.settings.agents.named)).profiles

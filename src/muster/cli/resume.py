@@ -14,7 +14,7 @@ from muster.cli.project import ANY_RUN
 
 if TYPE_CHECKING:
     from muster.cli.driving import Output
-    from muster.model.state import RunState
+    from muster.model.running.state import RunState
     from muster.wiring.kit import Flags, Kit
 
 
@@ -136,8 +136,8 @@ async def _readable(kit: Kit, run: str, output: Output) -> RunState:
 
 
 def _what_is_open(state: RunState) -> str:
-    from muster.model.state import TaskStatus
-    from muster.model.verdicts import said_of, to_mend
+    from muster.model.running.state import TaskStatus
+    from muster.model.running.verdicts import said_of, to_mend
 
     if to_mend(state) and all(entry.status is TaskStatus.DONE for entry in state.tasks.values()):
         return f"{said_of(state)}: what it found is mended in"

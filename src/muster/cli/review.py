@@ -113,7 +113,7 @@ async def _review(
     from muster.clock import SystemClock
     from muster.config.policy import on_terms
     from muster.model.findings import Bar
-    from muster.model.state import replace
+    from muster.model.running.state import replace
     from muster.operations.reviewing import reviewers_alone
     from muster.pipeline.reviewing import finished_of, keep_review, note_review, request_for
     from muster.review.formats import FORMATS as WRITERS

@@ -10,7 +10,7 @@ import click
 from muster.cli.brief import words
 from muster.cli.output import GATES_HELP, PROFILE_HELP, json_option, jsonl_option
 
-# As in `muster.model.profiles`, which is not imported for --help alone.
+# As in `muster.model.planning.profiles`, which is not imported for --help alone.
 PHASES = ("brief", "research", "plan", "execute", "review", "continue")
 # The workflow of those who name none; research may have been done by the larger one.
 BY_DEFAULT = ("default", "pipeline")
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from muster.cli.driving import Output
     from muster.model.plan import Plan
-    from muster.model.state import RunState
+    from muster.model.running.state import RunState
     from muster.pipeline.flows import Wanted
     from muster.wiring.kit import Flags, Kit
 
@@ -114,7 +114,7 @@ def run(
 
 def _is_plan(path: Path) -> bool:
     """Whether a file holds a plan; nobody who names one wants agents to read it as words."""
-    from muster.model.plan_document import looks_like_plan  # brings YAML along
+    from muster.model.planning.plan_document import looks_like_plan  # brings YAML along
     from muster.pipeline.artefacts import read_source
 
     return path.is_file() and looks_like_plan(read_source(path)[0])

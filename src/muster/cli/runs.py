@@ -92,7 +92,7 @@ def _replayed(one: Imported, age: str) -> dict[str, Any]:
 
 async def _done_before(kit: Kit, run: str) -> int:
     """How many tasks of a run had been done by the run that it continues."""
-    from muster.model.events import PlanAccepted
+    from muster.model.journal.events import PlanAccepted
 
     for entry in await kit.store.read(run, limit=2):
         if entry.type == PlanAccepted.type and isinstance(accepted := entry.event, PlanAccepted):
@@ -131,8 +131,8 @@ async def _show(kit: Kit, wanted: str) -> tuple[dict[str, Any], str]:
 
 async def _follow(kit: Kit, wanted: str) -> None:
     from muster.cli.watching import LinePrinter
-    from muster.model.entries import Entry
-    from muster.model.state import ends_run
+    from muster.model.journal.entries import Entry
+    from muster.model.running.state import ends_run
     from muster.operations.runs import find_run
 
     printer = LinePrinter()

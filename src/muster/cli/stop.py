@@ -10,7 +10,7 @@ from muster.cli.output import emit, json_option
 from muster.cli.project import use_project
 
 if TYPE_CHECKING:
-    from muster.model.state import RunState
+    from muster.model.running.state import RunState
     from muster.operations.stopping import Stopped
     from muster.wiring.kit import Kit
 

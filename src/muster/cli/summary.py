@@ -13,8 +13,8 @@ from muster.cli.output import redactor
 from muster.cli.project import read_project
 
 if TYPE_CHECKING:
-    from muster.model.summary import Query
-    from muster.model.summary_view import Summary
+    from muster.model.views.summary import Query
+    from muster.model.views.summary_view import Summary
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,7 +50,7 @@ def summary(auto_window: str | None, md: str | None, as_json: str | None, anonym
     """
     import msgspec
 
-    from muster.model.summary_view import anonymous
+    from muster.model.views.summary_view import anonymous
     from muster.reports.summaries import summary_text
 
     found = read(source, cancel_window=auto_window is not None)
@@ -67,8 +67,8 @@ def read(source: dict[str, Any], *, cancel_window: bool = False, after: datetime
 
     from muster.model.errors import InputError
     from muster.model.redaction import redact_values
-    from muster.model.state import replace
-    from muster.model.summary_view import Summary
+    from muster.model.running.state import replace
+    from muster.model.views.summary_view import Summary
     from muster.telemetry.summaries import of_files, of_store
 
     files, query = source["files"], _query(source)
@@ -86,7 +86,7 @@ def read(source: dict[str, Any], *, cancel_window: bool = False, after: datetime
 
 
 def _query(source: dict[str, Any]) -> Query:
-    from muster.model.summary import Query
+    from muster.model.views.summary import Query
 
     since, until = (_time(name, source[name]) for name in ("since", "until"))
     return Query(since=since, until=until, **{name: source[name] for name in ("channel", "session", "backend")})

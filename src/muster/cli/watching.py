@@ -7,8 +7,8 @@ import sys
 import click
 
 from muster.cli.output import coloured, silence
-from muster.model.entries import Entry
-from muster.model.events import Event
+from muster.model.journal.entries import Entry
+from muster.model.journal.events import Event
 from muster.reports.lines import Narrator
 
 

@@ -8,11 +8,11 @@ from msgspec.structs import asdict
 
 from muster.config.definitions import find_team, load_definitions
 from muster.config.settings import Settings
-from muster.model.brief import Criterion
 from muster.model.plan import Plan, chosen
+from muster.model.planning.brief import Criterion
+from muster.model.planning.workflow import Team
 from muster.model.policy import RunPolicy
-from muster.model.state import replace
-from muster.model.workflow import Team
+from muster.model.running.state import replace
 
 
 def with_crew(

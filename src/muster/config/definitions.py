@@ -10,11 +10,11 @@ from typing import Any
 
 from muster.config.places import PROJECT_FOLDER, user_folder
 from muster.model.errors import InputError, MusterError, NotFoundError, RefusedError
-from muster.model.issues import DocumentError
-from muster.model.plan_rules import name_problem
-from muster.model.roles import ROLES, Role
-from muster.model.workflow import Definitions, Team, Workflow
-from muster.model.workflow_document import parse_role, parse_skill, parse_team, parse_workflow, with_skills
+from muster.model.planning.issues import DocumentError
+from muster.model.planning.plan_rules import name_problem
+from muster.model.planning.roles import ROLES, Role
+from muster.model.planning.workflow import Definitions, Team, Workflow
+from muster.model.planning.workflow_document import parse_role, parse_skill, parse_team, parse_workflow, with_skills
 
 MAX_FILES = 500
 MAX_BYTES = 256 * 1024

@@ -21,13 +21,13 @@ from muster.model.errors import InputError
 from muster.model.findings import CONFORMANCE, CORRECTNESS
 from muster.model.heartbeats import Thresholds
 from muster.model.limits import DAY, PROJECT, RUN, Limit, parse_budget
-from muster.model.notifications import Rules, Severity
 from muster.model.plan import Task, chosen
+from muster.model.planning.profiles import ProfileChoice
+from muster.model.planning.roles import ROLES
+from muster.model.planning.tiers import resolve_model
 from muster.model.policy import RetryPolicy, RunPolicy, agents_for
-from muster.model.profiles import ProfileChoice
-from muster.model.roles import ROLES
-from muster.model.state import replace
-from muster.model.tiers import resolve_model
+from muster.model.running.state import replace
+from muster.model.views.notifications import Rules, Severity
 from muster.ports import ReviewSeat
 
 if TYPE_CHECKING:

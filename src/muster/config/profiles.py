@@ -14,10 +14,10 @@ from muster.config.places import PROJECT_FOLDER, user_folder
 from muster.config.resolve import LayerKind, Resolved
 from muster.config.settings import AgentSettings
 from muster.model.errors import InputError
-from muster.model.profiles import BUILT_IN_PROFILES, Profile, ProfileChoice, read_profile
-from muster.model.profiles import choose_profile as choose
+from muster.model.planning.profiles import BUILT_IN_PROFILES, Profile, ProfileChoice, read_profile
+from muster.model.planning.profiles import choose_profile as choose
+from muster.model.planning.tiers import ModelTable, merge_tables, read_table, tiers
 from muster.model.record import Record
-from muster.model.tiers import ModelTable, merge_tables, read_table, tiers
 
 MAX_FILES = 1000
 

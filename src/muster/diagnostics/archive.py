@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from muster import __version__
-from muster.model.entries import GENESIS, Entry, first_broken
 from muster.model.errors import ConflictError, EnvironmentProblem, InputError, MusterError, RefusedError
+from muster.model.journal.entries import GENESIS, Entry, first_broken
 from muster.model.quantities import format_size
 from muster.model.record import Record
 

@@ -26,16 +26,16 @@ from muster.diagnostics.archive import (
 from muster.diagnostics.imported import IMPORTED, TAG, Imported, imported_runs
 from muster.diagnostics.page import page
 from muster.model.attempts import Receipt
-from muster.model.costs import charges, spent_by
-from muster.model.entries import Entry
 from muster.model.errors import ConflictError, InputError, MusterError, RefusedError
-from muster.model.evolve import fold
 from muster.model.ids import attempt_folder
+from muster.model.journal.entries import Entry
 from muster.model.plan import FileRef, Plan
-from muster.model.plan_writer import format_plan
+from muster.model.planning.plan_writer import format_plan
 from muster.model.quantities import format_size
 from muster.model.redaction import Redactor
-from muster.model.state import RunState, TaskStatus, replace
+from muster.model.running.evolve import fold
+from muster.model.running.state import RunState, TaskStatus, replace
+from muster.model.views.costs import charges, spent_by
 from muster.pipeline.artefacts import BRIEF, read_artefact
 from muster.reports.markdown import report
 from muster.telemetry.mirror import line_of

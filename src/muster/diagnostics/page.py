@@ -7,10 +7,10 @@ from datetime import datetime
 from html import escape
 from urllib.parse import quote
 
-from muster.model.costs import Spent
-from muster.model.entries import Entry
+from muster.model.journal.entries import Entry
 from muster.model.quantities import format_size
-from muster.model.state import RunState
+from muster.model.running.state import RunState
+from muster.model.views.costs import Spent
 from muster.reports.views import run_view
 
 _MOST_EVENTS = 2_000

@@ -11,7 +11,7 @@ import anyio
 
 from muster.config.places import PROJECT_FOLDER
 from muster.diagnostics.findings import Finding, Level
-from muster.model.state import ENDED
+from muster.model.running.state import ENDED
 from muster.ports import RunHead
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from muster.diagnostics.checks import versions
-from muster.model.disclosure import disclosed
-from muster.model.entries import Entry
 from muster.model.errors import EnvironmentProblem, InputError
-from muster.model.events import HeartbeatLevelChanged, HeartbeatLost
-from muster.model.evolve import fold
+from muster.model.journal.entries import Entry
+from muster.model.journal.events import HeartbeatLevelChanged, HeartbeatLost
 from muster.model.record import Record
 from muster.model.redaction import Redactor, redact_values
+from muster.model.running.evolve import fold
+from muster.model.views.disclosure import disclosed
 from muster.operations.runs import is_driven
 from muster.pipeline.compose import detect_agents
 from muster.reports.views import run_view

@@ -11,7 +11,7 @@ from pathlib import Path
 from muster.clock import SystemClock
 from muster.diagnostics.findings import Finding, Level
 from muster.model.errors import MusterError
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.views.metric_snapshot import MetricsSnapshot
 
 # What programs get that nobody's shell started: systemd.exec(5) for Linux, launchd's _PATH_STDPATH for macOS.
 _SERVICE_PATHS = {

@@ -15,15 +15,15 @@ from muster.engine.hearing import heard
 from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours, has_common_budget
 from muster.engine.watcher import Watcher
-from muster.model import events as ev
-from muster.model import steps as do
 from muster.model.attempts import Cause, Ending, Failure, Outcome
-from muster.model.budget import NOTHING
-from muster.model.correlation import Correlation
-from muster.model.decide import decide
 from muster.model.ids import attempt_id
-from muster.model.messages import Message, respond
-from muster.model.state import RunState, Station, ends_run
+from muster.model.journal import events as ev
+from muster.model.journal.correlation import Correlation
+from muster.model.running import steps as do
+from muster.model.running.budget import NOTHING
+from muster.model.running.decide import decide
+from muster.model.running.messages import Message, respond
+from muster.model.running.state import RunState, Station, ends_run
 from muster.ports import Approver, Clock, Examiner, Executor, News, Store, Workspace
 
 LEASE_TTL_S = 15.0

@@ -6,12 +6,19 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from muster.model.answers import check_in_run, fan_out, judge_findings, judge_verdict, read_plan, strange_commands
 from muster.model.attempts import Problem
 from muster.model.errors import EnvironmentProblem
-from muster.model.issues import PlanError
 from muster.model.plan import FileRef, Task
-from muster.model.state import RunState, TaskState
+from muster.model.planning.issues import PlanError
+from muster.model.running.answers import (
+    check_in_run,
+    fan_out,
+    judge_findings,
+    judge_verdict,
+    read_plan,
+    strange_commands,
+)
+from muster.model.running.state import RunState, TaskState
 
 Judgement = tuple[tuple[Problem, ...], tuple[Problem, ...], tuple[Task, ...]]
 

@@ -11,19 +11,19 @@ from typing import assert_never
 
 from muster.engine.answers import answer_of, judge_answer, stored
 from muster.engine.notes import agent_name, main_note, merge_note, task_note
-from muster.model import events as ev
-from muster.model import steps as do
 from muster.model.attempts import Attempt, Cause, Ending, Failure, Outcome, Problem, Receipt
-from muster.model.audit import AuditFacts, failure_of, judge, judge_work
 from muster.model.errors import ConflictError
 from muster.model.ids import attempt_folder, attempt_id
-from muster.model.messages import answered
-from muster.model.packet import packet
+from muster.model.journal import events as ev
 from muster.model.plan import Task, chosen
+from muster.model.planning.audit import AuditFacts, failure_of, judge, judge_work
 from muster.model.policy import model_of, role_of
-from muster.model.sessions import spent_before
-from muster.model.state import Gate, RunState, Station, TaskState, replace
-from muster.model.verification import main_checks, missing_checks, still_to_run, wave_receipts
+from muster.model.running import steps as do
+from muster.model.running.messages import answered
+from muster.model.running.packet import packet
+from muster.model.running.sessions import spent_before
+from muster.model.running.state import Gate, RunState, Station, TaskState, replace
+from muster.model.running.verification import main_checks, missing_checks, still_to_run, wave_receipts
 from muster.ports import Approver, AttemptSpec, CheckSpec, Clock, Examiner, Executor, News, Swept, Tell, Workspace
 
 # What stands in an entry is for people; the whole list is in the commit.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from muster.model import events as ev
+from muster.model.journal import events as ev
 from muster.ports import News
 
 _LONGEST_ID = 200

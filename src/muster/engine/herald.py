@@ -8,12 +8,12 @@ from datetime import datetime
 import anyio
 import anyio.to_thread
 
-from muster.model import events as ev
-from muster.model.entries import Entry
 from muster.model.heartbeats import Level
 from muster.model.ids import heartbeat_notice_id
-from muster.model.notifications import DEAD_LETTER_RATE, HOUR, Notice, Rules, held_back, notice_of, rate_alert
-from muster.model.state import RunState
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Entry
+from muster.model.running.state import RunState
+from muster.model.views.notifications import DEAD_LETTER_RATE, HOUR, Notice, Rules, held_back, notice_of, rate_alert
 from muster.ports import Clock, NoticeSink, Store
 
 # Less than what is left of a lease that was renewed in time, so that what was told can still be written down.

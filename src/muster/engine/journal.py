@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 
 from muster.context import current
 from muster.engine.neighbours import Neighbours
-from muster.model.correlation import Correlation, correlation_of
-from muster.model.entries import Draft, Entry
 from muster.model.errors import NotFoundError, OutpacedError
-from muster.model.events import BudgetExceeded, BudgetReserved, Event
-from muster.model.evolve import apply, fold
-from muster.model.state import RunState, replace
+from muster.model.journal.correlation import Correlation, correlation_of
+from muster.model.journal.entries import Draft, Entry
+from muster.model.journal.events import BudgetExceeded, BudgetReserved, Event
+from muster.model.running.evolve import apply, fold
+from muster.model.running.state import RunState, replace
 from muster.ports import Clock, Lease, Listener, Store
 
 Then = Callable[[RunState], Sequence[Event]]

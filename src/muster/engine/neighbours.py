@@ -6,12 +6,12 @@ from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime
 
-from muster.model.budget import Elsewhere, day_of, p90, tokens_of
 from muster.model.errors import JournalError
-from muster.model.evolve import fold
 from muster.model.limits import RUN, Amount, total
-from muster.model.starting import kind_of
-from muster.model.state import RunState, initial
+from muster.model.running.budget import Elsewhere, day_of, p90, tokens_of
+from muster.model.running.evolve import fold
+from muster.model.running.starting import kind_of
+from muster.model.running.state import RunState, initial
 from muster.ports import Store
 
 # Older ones say little of today's models and prices.

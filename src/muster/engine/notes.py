@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from muster.model.attempts import Attempt
 from muster.model.plan import chosen
-from muster.model.state import RunState, TaskState
+from muster.model.running.state import RunState, TaskState
 from muster.ports import CommitNote
 
 

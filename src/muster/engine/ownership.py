@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from muster.engine.actor import LEASE_TTL_S
 from muster.engine.journal import Journal, load
-from muster.model import events as ev
-from muster.model.decide import decide
 from muster.model.errors import BusyError, MusterError
-from muster.model.lifecycle import planned_backend
-from muster.model.messages import respond
+from muster.model.journal import events as ev
 from muster.model.plan import Task
-from muster.model.state import RunState, ends_run, initial
-from muster.model.steps import Write
+from muster.model.running.decide import decide
+from muster.model.running.lifecycle import planned_backend
+from muster.model.running.messages import respond
+from muster.model.running.state import RunState, ends_run, initial
+from muster.model.running.steps import Write
 from muster.ports import Clock, Lease, Owner, Store
 
 IsAlive = Callable[[int, float], bool]

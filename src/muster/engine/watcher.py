@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from muster.model import events as ev
 from muster.model.heartbeats import DEAD_TICKS, Finding, Heartbeat, Level, Memory, age_s, may_end, watch
 from muster.model.ids import attempt_id
-from muster.model.state import RunState, Station, TaskState
+from muster.model.journal import events as ev
+from muster.model.running.state import RunState, Station, TaskState
 from muster.ports import Executor
 
 

@@ -23,8 +23,8 @@ from muster.executors.tail import Tail
 from muster.executors.transcript import last_bytes
 from muster.executors.watch import Teller, Watch
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
-from muster.model.correlation import Correlation
 from muster.model.errors import EnvironmentProblem, MusterError
+from muster.model.journal.correlation import Correlation
 from muster.model.plain_text import plain_text
 from muster.model.redaction import Redactor, secret_values
 from muster.ports import (

@@ -11,8 +11,8 @@ from muster.model.gates import Autonomy
 from muster.model.heartbeats import Thresholds
 from muster.model.limits import Amount, Limit
 from muster.model.plan import MAX_TASKS, Task
+from muster.model.planning.roles import DEFAULT_ROLE, ROLES, Role
 from muster.model.record import Record
-from muster.model.roles import DEFAULT_ROLE, ROLES, Role
 
 
 class Schedule(enum.Enum):

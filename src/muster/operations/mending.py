@@ -5,9 +5,9 @@ from __future__ import annotations
 from muster.engine.journal import Journal
 from muster.engine.ownership import owned
 from muster.model.errors import ConflictError, InputError, JournalError
-from muster.model.events import MainMergeStarted, MainUndone
-from muster.model.recovery import cut_after
-from muster.model.state import ENDED, RunState
+from muster.model.journal.events import MainMergeStarted, MainUndone
+from muster.model.running.recovery import cut_after
+from muster.model.running.state import ENDED, RunState
 from muster.ports import Store
 from muster.process import is_alive
 from muster.reports.views import left_alone

@@ -8,11 +8,11 @@ from typing import Any
 from muster.engine.journal import load
 from muster.engine.ownership import absorb
 from muster.model.errors import BusyError, InputError, JournalError, RefusedError
-from muster.model.events import CommandRefused, DeadLetterAdded, PlanAccepted, RunStateChanged
-from muster.model.evolve import fold
-from muster.model.messages import Message
-from muster.model.recovery import is_interrupted
-from muster.model.state import RunState
+from muster.model.journal.events import CommandRefused, DeadLetterAdded, PlanAccepted, RunStateChanged
+from muster.model.running.evolve import fold
+from muster.model.running.messages import Message
+from muster.model.running.recovery import is_interrupted
+from muster.model.running.state import RunState
 from muster.ports import Store
 from muster.process import is_alive
 from muster.reports.views import letter_view

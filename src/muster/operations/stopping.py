@@ -8,9 +8,9 @@ import anyio
 
 from muster.engine.journal import load
 from muster.model.errors import MusterError, NotFoundError
-from muster.model.evolve import fold
 from muster.model.record import Record
-from muster.model.state import ENDED, RunState
+from muster.model.running.evolve import fold
+from muster.model.running.state import ENDED, RunState
 from muster.operations.runs import deliver, is_driven, session_of
 from muster.process import list_marked, sweep_marker
 from muster.wiring.driving import drive

@@ -15,9 +15,9 @@ import msgspec
 
 from muster.model.errors import EnvironmentProblem, InputError, MusterError, NotFoundError, RefusedError
 from muster.model.plan import Plan
-from muster.model.progress import progress_of
-from muster.model.slugs import is_slug, slug_problem
-from muster.model.state import RunState
+from muster.model.planning.slugs import is_slug, slug_problem
+from muster.model.running.progress import progress_of
+from muster.model.running.state import RunState
 
 PROJECTS = (".muster", "projects")
 PLAN = "plan.md"
@@ -154,7 +154,7 @@ def read_plan(project: Path, *, path: Path | None, slug: str | None) -> Plan:
         PlanError: it cannot be used.
         NotFoundError: there is none.
     """
-    from muster.model.plan_document import parse_plan  # brings YAML along
+    from muster.model.planning.plan_document import parse_plan  # brings YAML along
 
     data, source = load_plan(project, path=path, slug=slug)
     return parse_plan(data, source=source)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from muster.model.brief import Brief
-from muster.model.brief_document import MAX_BRIEF_BYTES, check_brief, format_brief, looks_like_brief
-from muster.model.brief_draft import draft_brief
 from muster.model.errors import InputError, RefusedError
-from muster.model.issues import BriefError, Issue, Severity
-from muster.model.markdown import NotTextError, decode, read_markdown
+from muster.model.planning.brief import Brief
+from muster.model.planning.brief_document import MAX_BRIEF_BYTES, check_brief, format_brief, looks_like_brief
+from muster.model.planning.brief_draft import draft_brief
+from muster.model.planning.issues import BriefError, Issue, Severity
+from muster.model.planning.markdown import NotTextError, decode, read_markdown
+from muster.model.planning.slugs import slug_of
 from muster.model.quantities import format_size
-from muster.model.slugs import slug_of
 from muster.pipeline.artefacts import BRIEF, artefact_path, read_artefact, write_artefact
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from muster.model import events as ev
-from muster.model.entries import MAX_ENTRY_BYTES, encode_event
 from muster.model.errors import EnvironmentProblem, InputError, JournalError
+from muster.model.journal import events as ev
+from muster.model.journal.entries import MAX_ENTRY_BYTES, encode_event
 from muster.model.plan import Changes, Chosen, FileRef, Plan, Task, chosen
+from muster.model.planning.roles import DEFAULT_ROLE, ROLES
 from muster.model.policy import RunPolicy, agents_for, role_of
-from muster.model.roles import DEFAULT_ROLE, ROLES
-from muster.model.state import RunState, TaskState, TaskStatus
-from muster.model.verdicts import mending_task, to_mend
+from muster.model.running.state import RunState, TaskState, TaskStatus
+from muster.model.running.verdicts import mending_task, to_mend
 from muster.ports import Agent, Detected, Snapshot
 
 # Room for the rest of the manifest in an entry of at most 64 KiB.

@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from muster.model.answers import read_plan
 from muster.model.errors import InputError, NotFoundError
 from muster.model.plan import Plan, Task
-from muster.model.plan_writer import format_plan
+from muster.model.planning.plan_writer import format_plan
+from muster.model.planning.workflow import Workflow, compile_workflow
 from muster.model.record import Record
-from muster.model.state import RunState, TaskStatus
-from muster.model.workflow import Workflow, compile_workflow
+from muster.model.running.answers import read_plan
+from muster.model.running.state import RunState, TaskStatus
 from muster.pipeline.artefacts import BRIEF, PLAN, artefact_path, read_artefact, slugs, write_artefact
 from muster.pipeline.briefs import keep_brief, read_brief, with_free_slug
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from muster.model.errors import InputError, NotFoundError
-from muster.model.events import ReviewFinished
 from muster.model.findings import Review
+from muster.model.journal.events import ReviewFinished
 from muster.model.plan import Plan
-from muster.model.progress import Progress
-from muster.model.slugs import is_slug
-from muster.model.state import RunState
-from muster.model.verdicts import MAX_KNOWN, kept
+from muster.model.planning.slugs import is_slug
+from muster.model.running.progress import Progress
+from muster.model.running.state import RunState
+from muster.model.running.verdicts import MAX_KNOWN, kept
 from muster.pipeline.artefacts import (
     BRIEF,
     PLAN,
@@ -181,7 +181,7 @@ def load_review(project: Path | None, path: Path | None, slug: str | None) -> tu
 
 
 def _with_brief(request: ReviewRequest, data: bytes, source: str, place: Path) -> ReviewRequest:
-    from muster.model.brief_document import parse_brief  # brings YAML along
+    from muster.model.planning.brief_document import parse_brief  # brings YAML along
 
     brief = parse_brief(data, source=source)
     return msgspec.structs.replace(
@@ -205,7 +205,7 @@ def _with_progress(request: ReviewRequest, project: Path | None, slug: str) -> R
 
 
 def _plan(project: Path, slug: str) -> Plan | None:
-    from muster.model.plan_document import parse_plan
+    from muster.model.planning.plan_document import parse_plan
 
     data = read_artefact(project, slug, PLAN)
     return parse_plan(data, source=str(artefact_path(project, slug, PLAN))) if data is not None else None

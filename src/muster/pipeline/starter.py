@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from muster.model.plan import Plan, Task
-from muster.model.plan_document import format_plan
-from muster.model.slugs import slug_of
+from muster.model.planning.plan_document import format_plan
+from muster.model.planning.slugs import slug_of
 
 FOLDER = "muster-tour"
 MAX_READ_CHARS = 1_000_000

@@ -6,12 +6,12 @@ from collections import defaultdict
 from datetime import datetime
 from typing import assert_never
 
-from muster.model import events as ev
 from muster.model.attempts import Cause
+from muster.model.journal import events as ev
+from muster.model.planning.waves import waves as in_waves
 from muster.model.quantities import counted
-from muster.model.retry import is_parked
-from muster.model.state import RunState
-from muster.model.waves import waves as in_waves
+from muster.model.running.retry import is_parked
+from muster.model.running.state import RunState
 from muster.reports.views import crew_words, left_alone
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from muster.model.attempts import Receipt
 from muster.model.gates import Answer
-from muster.model.state import RunState, TaskState, TaskStatus
+from muster.model.running.state import RunState, TaskState, TaskStatus
 from muster.reports.views import crew_words, duration_ms, status_of, word_for
 
 _SAID = {Answer.APPROVE: "approved", Answer.DENY: "denied"}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from muster.model.drift import Drift
 from muster.model.quantities import format_duration
-from muster.model.summary_view import Runs, Spread, Summary
+from muster.model.views.drift import Drift
+from muster.model.views.summary_view import Runs, Spread, Summary
 
 MOST_ROWS = 20
 

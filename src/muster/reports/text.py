@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from muster.model.gates import Boundary
 from muster.model.limits import worded
-from muster.model.state import RunState, TaskState
+from muster.model.running.state import RunState, TaskState
 from muster.reports.views import crew_words, duration_ms, left_alone, parked, status_of, word_for
 
 _BARS = "▁▂▃▄▅▆▇█"

@@ -9,8 +9,8 @@ from muster.model.attempts import Attempt, Usage
 from muster.model.heartbeats import Level
 from muster.model.plan import chosen
 from muster.model.quantities import counted
-from muster.model.retry import is_parked
-from muster.model.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
+from muster.model.running.retry import is_parked
+from muster.model.running.state import DeadLetter, Gate, RunState, Station, TaskState, TaskStatus
 from muster.ports import RunHead
 
 

@@ -17,7 +17,7 @@ from muster.model.findings import Bar, Covered, Dropped, Finding, ReviewerRun, R
 from muster.model.findings import is_agents_only as by_agents
 from muster.model.record import Record
 from muster.model.redaction import MASK
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.catalogue import CATALOGUE, Limits
 
 MAX_TITLE = 120

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from muster.model.findings import Covered, Dropped, Finding, Review, ReviewerStatus, Severity, Treatment, Verdict
-from muster.model.plan_writer import scalar
+from muster.model.planning.plan_writer import scalar
 from muster.review.plain import plain
 
 SUMMARY, COVERAGE, FINDINGS = "Executive Summary", "Coverage", "Findings by severity"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import anyio
 
-from muster.model.brief import Brief
 from muster.model.findings import (
     Bar,
     Review,
@@ -18,9 +17,10 @@ from muster.model.findings import (
     Verdict,
 )
 from muster.model.plan import Task
+from muster.model.planning.brief import Brief
 from muster.model.record import Record
 from muster.model.redaction import Redactor
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.ports import Reviewer, ReviewerReport, ReviewPacket
 from muster.review.catalogue import EXTENSIONS, rules_of
 from muster.review.coordinator import Earlier, Lines, Material, coordinate, uncovered, verdict_of

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from muster.model.findings import Review, Verdict
-from muster.model.issues import Issue, Issues, quoted
-from muster.model.markdown import Document, NotTextError, Section, decode, read_markdown
-from muster.model.yaml_values import YamlList, YamlMap, YamlProblem, YamlScalar, YamlValue, read_yaml
+from muster.model.planning.issues import Issue, Issues, quoted
+from muster.model.planning.markdown import Document, NotTextError, Section, decode, read_markdown
+from muster.model.planning.yaml_values import YamlList, YamlMap, YamlProblem, YamlScalar, YamlValue, read_yaml
 from muster.review.coordinator import verdict_of
 from muster.review.document import DATA, SECTIONS, front_matter, sections
 from muster.review.document import title as heading

@@ -10,8 +10,8 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from muster.model.entries import GENESIS, Draft, Entry, first_broken
 from muster.model.errors import JournalError
+from muster.model.journal.entries import GENESIS, Draft, Entry, first_broken
 from muster.ports import Lease, Message, Owner, RunHead
 from muster.stores import rules
 

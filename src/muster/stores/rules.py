@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from muster.model.entries import GENESIS, Draft, Entry, chain_hash, encode_event, event_type
 from muster.model.errors import BusyError, InputError, JournalError, OutpacedError, StaleWriterError
-from muster.model.events import PlanAccepted, RunStateChanged
+from muster.model.journal.entries import GENESIS, Draft, Entry, chain_hash, encode_event, event_type
+from muster.model.journal.events import PlanAccepted, RunStateChanged
 from muster.model.record import Record
 from muster.ports import Lease, Message, Owner, RunHead
 

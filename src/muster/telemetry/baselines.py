@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from muster.model.drift import Baseline
 from muster.model.errors import ConflictError, InputError, NotFoundError
+from muster.model.views.drift import Baseline
 
 FOLDER = Path(".muster/state/baselines")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")

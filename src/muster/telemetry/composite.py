@@ -8,10 +8,10 @@ from contextlib import suppress
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from muster.model.disclosure import disclosed
-from muster.model.events import ExportFailed
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.journal.events import ExportFailed
 from muster.model.redaction import Redactor
+from muster.model.views.disclosure import disclosed
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.ports import Exporter
 from muster.telemetry.spans import Span
 

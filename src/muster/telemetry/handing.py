@@ -11,9 +11,9 @@ import anyio.to_thread
 
 from muster import __version__
 from muster.model.errors import InputError, MusterError
-from muster.model.events import ExportFailed
+from muster.model.journal.events import ExportFailed
 from muster.model.redaction import Redactor, secret_values
-from muster.model.state import RunState, replace
+from muster.model.running.state import RunState, replace
 from muster.ports import Clock, Destination, Exporter, Store
 from muster.telemetry.composite import CompositeExporter
 from muster.telemetry.replay import Replay, beginning

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from muster.model import events as ev
 from muster.model.attempts import Cause, Receipt, Usage
-from muster.model.entries import Entry
+from muster.model.journal import events as ev
+from muster.model.journal.entries import Entry
 from muster.telemetry.catalogue import OUTCOMES, Catalogue
 
 # What a metric's label says when the journal does not.

@@ -9,8 +9,8 @@ from itertools import product
 from threading import Lock
 from typing import Any, Generic, TypeVar
 
-from muster.model.metric_snapshot import Family, Labels
-from muster.model.sketch import linear_quantile, merge, quantile
+from muster.model.views.metric_snapshot import Family, Labels
+from muster.model.views.sketch import linear_quantile, merge, quantile
 from muster.telemetry.series import CounterSeries, GaugeSeries, HistogramSeries
 
 LOG = logging.getLogger(__name__)

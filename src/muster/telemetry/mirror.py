@@ -16,9 +16,9 @@ import anyio
 import anyio.to_thread
 import msgspec
 
-from muster.model.entries import Entry
 from muster.model.errors import InputError, RefusedError
-from muster.model.events import Event
+from muster.model.journal.entries import Entry
+from muster.model.journal.events import Event
 from muster.model.redaction import Redactor, mentions_a_secret, redact_values, secret_values
 from muster.ports import Clock, Store
 

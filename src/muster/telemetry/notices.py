@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from muster.model.notifications import Notice
 from muster.model.redaction import Redactor
+from muster.model.views.notifications import Notice
 from muster.outbound import post
 from muster.ports import NoticeSink
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from muster.model.errors import EnvironmentProblem, InputError
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.outbound import post, split_url
 from muster.ports import Destination
 from muster.telemetry.otlp_shapes import Shape, metrics_request, traces_request

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from muster import __version__
-from muster.model.disclosure import Told
-from muster.model.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point, Sketch
+from muster.model.views.disclosure import Told
+from muster.model.views.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point, Sketch
 from muster.telemetry.genai import SCHEMA_URL
 from muster.telemetry.spans import Span
 

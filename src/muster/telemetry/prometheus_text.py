@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import accumulate
 
-from muster.model.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot
+from muster.model.views.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -22,7 +22,7 @@ def render(snapshot: MetricsSnapshot) -> str:
     r"""All families as text; counters end in ``_total``.
 
     >>> from datetime import UTC, datetime
-    >>> from muster.model.metric_snapshot import Point
+    >>> from muster.model.views.metric_snapshot import Point
     >>> now = datetime(2026, 1, 1, tzinfo=UTC)
     >>> point = Point(labels=(("status", 'a"b'),), value=2)
     >>> runs = Family(name="crew.run.count", kind="counter", help="Runs that ended.", points=(point,))

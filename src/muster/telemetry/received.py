@@ -14,10 +14,10 @@ from typing import Annotated, Any
 import msgspec
 
 from muster.model.attempts import Usage, together
-from muster.model.correlation import Correlation, span_id
-from muster.model.disclosure import AGENT_OPERATIONS, AGENT_SPANS, Told, disclosed_attributes
+from muster.model.journal.correlation import Correlation, span_id
 from muster.model.redaction import Redactor
-from muster.model.state import replace
+from muster.model.running.state import replace
+from muster.model.views.disclosure import AGENT_OPERATIONS, AGENT_SPANS, Told, disclosed_attributes
 from muster.telemetry import genai
 from muster.telemetry.spans import Kind, Span, used_attributes
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from muster.model.attempts import Usage
-from muster.model.correlation import Correlation
+from muster.model.journal.correlation import Correlation
 from muster.model.redaction import Redactor, secret_values
 from muster.telemetry.received import Account, from_json, from_protobuf
 from muster.telemetry.spans import Span

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from muster.model.metric_snapshot import Labels, MetricsSnapshot
+from muster.model.views.metric_snapshot import Labels, MetricsSnapshot
 from muster.ports import Clock
 from muster.telemetry.metrics import Counter, Gauge, Histogram
 from muster.telemetry.series import BOUNDS_MS, CounterSeries, GaugeSeries, HistogramSeries

@@ -6,9 +6,9 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from muster.model.entries import Entry
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.journal.entries import Entry
 from muster.model.redaction import Redactor
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.ports import Clock, Store
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.meter import Meter

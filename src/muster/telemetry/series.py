@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from math import floor, inf, log
 from threading import Lock
 
-from muster.model.metric_snapshot import HistogramPoint, Labels, Point, Sketch
-from muster.model.sketch import FACTOR, HUGE, LOWEST, MIN_NORMAL, SCALE, index_of, middle_of
-from muster.model.state import replace
+from muster.model.running.state import replace
+from muster.model.views.metric_snapshot import HistogramPoint, Labels, Point, Sketch
+from muster.model.views.sketch import FACTOR, HUGE, LOWEST, MIN_NORMAL, SCALE, index_of, middle_of
 
 # The bucket of zero while it is still among the others.
 ZERO = LOWEST - 1

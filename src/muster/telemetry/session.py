@@ -9,10 +9,10 @@ from typing import ParamSpec
 
 import anyio
 
-from muster.model.entries import Entry
-from muster.model.events import Event, RunResumed
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.journal.entries import Entry
+from muster.model.journal.events import Event, RunResumed
 from muster.model.redaction import Redactor, secret_values
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.ports import Clock
 from muster.telemetry.catalogue import Catalogue
 from muster.telemetry.meter import Meter

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from muster.model.disclosure import disclosed
-from muster.model.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point
 from muster.model.redaction import Redactor
-from muster.model.state import replace
+from muster.model.running.state import replace
+from muster.model.views.disclosure import disclosed
+from muster.model.views.metric_snapshot import Family, HistogramPoint, Labels, MetricsSnapshot, Point
 
 FULL_EVERY = timedelta(hours=1)
 KEEP = timedelta(days=7)

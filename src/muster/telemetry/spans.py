@@ -11,13 +11,13 @@ from datetime import datetime
 from enum import Enum
 
 from muster.model.attempts import Outcome, Usage
-from muster.model.correlation import Correlation, correlation_of, span_id
-from muster.model.disclosure import Told, disclosed_event
-from muster.model.entries import Entry
-from muster.model.events import AttemptEnded, AttemptStarted, Event, PlanAccepted, RunStateChanged, ToolCalled
+from muster.model.journal.correlation import Correlation, correlation_of, span_id
+from muster.model.journal.entries import Entry
+from muster.model.journal.events import AttemptEnded, AttemptStarted, Event, PlanAccepted, RunStateChanged, ToolCalled
 from muster.model.record import Record
 from muster.model.redaction import Redactor
-from muster.model.state import ENDED, replace
+from muster.model.running.state import ENDED, replace
+from muster.model.views.disclosure import Told, disclosed_event
 from muster.telemetry import genai
 
 # Who answers, where an agent's name says so; the names are the conventions'.

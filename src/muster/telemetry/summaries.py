@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from muster.model.errors import InputError
-from muster.model.summary import Query, Summing
-from muster.model.summary_view import Summary, newest_cancel, summary_of
-from muster.model.told import Told, told, told_of
+from muster.model.views.summary import Query, Summing
+from muster.model.views.summary_view import Summary, newest_cancel, summary_of
+from muster.model.views.told import Told, told, told_of
 from muster.ports import Store
 
 # Logs are long and read from their beginning to their end.

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from muster.model.errors import InputError, RefusedError
-from muster.model.metric_snapshot import MetricsSnapshot
+from muster.model.views.metric_snapshot import MetricsSnapshot
 from muster.ports import Destination
 from muster.telemetry.prometheus_text import render
 

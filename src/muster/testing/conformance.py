@@ -19,7 +19,7 @@ from muster.executors.local import LocalExecutor
 from muster.model.attempts import Cause, Ending, Outcome
 from muster.model.policy import RetryPolicy
 from muster.model.record import Record
-from muster.model.retry import is_retryable
+from muster.model.running.retry import is_retryable
 from muster.ports import Agent, AttemptSpec, Clock, Launch, Parser
 from muster.process import list_marked, run, start_time
 

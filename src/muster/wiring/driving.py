@@ -17,7 +17,7 @@ from muster.engine.herald import Herald
 from muster.engine.journal import Journal
 from muster.model.errors import MusterError
 from muster.model.redaction import Redactor, secret_values
-from muster.model.state import RunState
+from muster.model.running.state import RunState
 from muster.pipeline.artefacts import write_progress, write_text
 from muster.pipeline.reviewing import ProjectExaminer, agent_reviewers
 from muster.ports import Agent, Approver, Executor, Listener

@@ -18,7 +18,7 @@ from muster.config.load import find_project, load_settings
 from muster.config.resolve import Resolved
 from muster.config.trust import TrustState, trust_state
 from muster.model.ids import new_id
-from muster.model.messages import Message
+from muster.model.running.messages import Message
 from muster.ports import Clock, Owner, Store
 from muster.process import this_owner
 from muster.stores.sqlite.store import SqliteStore

@@ -11,12 +11,12 @@ from muster.engine.journal import Journal
 from muster.engine.neighbours import Neighbours
 from muster.engine.ownership import begin, requeue_all, resume
 from muster.model.errors import RefusedError
-from muster.model.events import ConfigResolved
 from muster.model.ids import new_id
+from muster.model.journal.events import ConfigResolved
 from muster.model.limits import RUN
 from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
-from muster.model.state import RunState, replace
+from muster.model.running.state import RunState, replace
 from muster.pipeline.artefacts import PROGRESS, read_artefact
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks, with_answers
 from muster.ports import Agent

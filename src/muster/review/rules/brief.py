@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from pathspec import GitIgnoreSpec
 
-from muster.model.brief import Brief, Criterion
 from muster.model.findings import Change, Finding, Severity
 from muster.model.plan import Task
+from muster.model.planning.brief import Brief, Criterion
 from muster.review.objects import Objects
 from muster.review.scope import Scope
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-from muster.model.brief import Brief
 from muster.model.findings import Change, Finding, Severity, Treatment
 from muster.model.plan import Task
+from muster.model.planning.brief import Brief
 from muster.model.record import Record
-from muster.model.state import replace
+from muster.model.running.state import replace
 from muster.review.both import both
 from muster.review.catalogue import EXTENSIONS
 from muster.review.objects import Objects

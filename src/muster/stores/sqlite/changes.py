@@ -8,9 +8,9 @@ from datetime import datetime
 
 import msgspec
 
-from muster.model.entries import Draft, Entry
 from muster.model.errors import JournalError
-from muster.model.events import PlanAccepted, RunStateChanged
+from muster.model.journal.entries import Draft, Entry
+from muster.model.journal.events import PlanAccepted, RunStateChanged
 from muster.ports import Lease, Owner, RunHead
 from muster.stores import rules
 from muster.stores.sqlite.rows import ENTRY_COLUMNS, entry_of, grant_in, head_of, row_of, to_micros

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from muster.model.entries import GENESIS, Entry, first_broken
 from muster.model.errors import JournalError
+from muster.model.journal.entries import GENESIS, Entry, first_broken
 from muster.ports import Lease, Message, RunHead
 from muster.stores.sqlite.errors import primary_code
 from muster.stores.sqlite.rows import ENTRY_COLUMNS, LEASES, MESSAGES, damaged, entry_of, grant_in, head_of

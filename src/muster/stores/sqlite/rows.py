@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from muster.model.entries import Entry, first_broken
 from muster.model.errors import JournalError
+from muster.model.journal.entries import Entry, first_broken
 from muster.ports import Lease, Message, RunHead
 from muster.stores.rules import Grant
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from muster.model.entries import Draft, Entry, is_durable
 from muster.model.errors import EnvironmentProblem
+from muster.model.journal.entries import Draft, Entry, is_durable
 from muster.ports import Lease, Message, Owner, RunHead
 from muster.stores import rules
 from muster.stores.sqlite import changes, queries, schema

@@ -1,0 +1,1 @@
+"""What can happen in a run, and how it is written down."""

@@ -1,0 +1,1 @@
+"""Journals as numbers and words for people: metrics, summaries, costs, drift."""
