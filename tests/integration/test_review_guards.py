@@ -77,6 +77,8 @@ LEFT_ALONE = {
     "b6.py": ("BAD = {'add'}\n", "BAD = {'add', 'pop'}\n"),
     "b7.py": ("def a(x):\n    if x:\n        return x\n", "def a(x, b):\n    if x and b:\n        return x\n"),
     "b8.py": ("from html import escape\n\n\ndef a(x):\n    return escape(x)\n", "from b9 import clean as a\n"),
+    "b10.py": ("# Untrusted names are tidied.\nx = tidy(y)\n", "x = y\n"),
+    "b11.py": ("z = 1\n", "# Untrusted names are tidied.\nz = tidy(y)\n"),
     "b9.py": ("x = 1\n", "from html import escape\n\n\ndef clean(x):\n    return escape(x)\n"),
 }
 

@@ -22,7 +22,7 @@ _MADE_FOR_IT = words(
         literal_eval autoescape \w*compare_digest timingSafeEqual constant_time\w* check_hostname CERT_REQUIRED
         assert_hostname normpath realpath commonpath is_relative_to lstat islink S_ISREG \w*symlinks? httponly
         samesite \w*[cx]srf\w* \w*strip_auth rebuild_auth remove_?\w*headers\w* \w*same_?(?:host|origin|protocol|or\w+)
-        \w*sandbox\w* \w*forbid\w* \w*disallow\w* \w*redact\w* hasOwnProperty __proto__ \w+OrProto isProto\w*
+        \w*sandbox\w* \w*forbid\w* \w*disallow\w* \w*redact\w* __proto__ \w+OrProto isProto\w*
         plainObjects is_pem\w* SecurityError SuspiciousOperation \w*(?:block|deny)_?list \w*blacklist \w*substitution\w*
         validate_?(?:url|path|host|origin)\w*
     """
@@ -31,7 +31,7 @@ _NAMES = words(
     r"""
         relative_to isabs sep authorization cookie vary hostname \w*validat\w* verif\w+ \w+_verif\w+ \w*_trust\w*
         trust\w* \w*strip_\w+ \w*strip[A-Z]\w+ normali[sz]e\w* max_\w+ max[A-Z]\w+ \w+_limit\w* \w+Limit \w*restrict\w*
-        reject\w* allowed_\w+ \w*allow_?list \w*whitelist lower toLowerCase casefold \w+_check check_\w+
+        reject\w* allowed_\w+ hasOwnProperty \w*allow_?list \w*whitelist lower toLowerCase casefold \w+_check check_\w+
         \w*safe_\w+ \w*safer?[A-Z]\w+
     """
 )
@@ -85,13 +85,16 @@ _ENOUGH = 3
 
 
 class Said(Record, frozen=True):
-    """What was taken away and what shows it; ``weight`` says how much of a sign it is by itself."""
+    """What was taken away and what shows it; ``weight`` says how much of a sign it is by itself.
+
+    ``went`` is the name or the words that are no longer there.
+    """
 
     kind: str
     title: str
     detail: str
     weight: int = 1
-    name: str = ""
+    went: str = ""
 
 
 class Block(Record, frozen=True):
@@ -113,11 +116,11 @@ def guards(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     It weighs more when several signs of it come together in a small change that brings no test.
     """
     lost = _lost(pairs)
-    found = [(pair, said, line) for pair in pairs for said, line in _of_pair(pair, lost)]
+    found = [(pair, said, line) for pair in pairs for said, line in _of_pair(pair, lost) if not _moved(said, pairs)]
     whole = Range(pairs)
     signs: dict[str, int] = {}
     for _, said, _ in found:
-        plain = said.name and _IS_MADE_FOR_IT.fullmatch(said.name) and _is_gone(said.name, whole)
+        plain = said.went and _IS_MADE_FOR_IT.fullmatch(said.went) and _is_gone(said.went, whole)
         signs[said.kind] = max(signs.get(said.kind, 0), _ENOUGH if plain else said.weight)
     total = sum(signs.values()) + 2 * whole.is_untold + 2 * (whole.shrunk is not None)
     hard = any(signs.values()) and total >= _ENOUGH and bool(whole.edited) and not whole.brings_tests
@@ -137,6 +140,14 @@ def _of_pair(pair: Pair, lost: Counter[str]) -> Iterator[tuple[Said, int]]:
                 yield said, min(block.line, len(pair.new.lines))
 
 
+def _moved(said: Said, pairs: Sequence[Pair]) -> bool:
+    """Whether words of explanation only went elsewhere."""
+    told = said.went.encode("utf-8", "surrogateescape")
+    return said.kind == "explained" and any(
+        line[:1] == b"+" and told in line for pair in pairs for hunk in pair.change.hunks for line in hunk.lines
+    )
+
+
 def _is_gone(name: str, whole: Range) -> bool:
     """Whether a protection is nowhere in the files that lost it."""
     return not any(name.lower() in pair.new.text.lower() for pair in whole.edited if pair.new)
@@ -147,7 +158,8 @@ def _of_block(block: Block, lost: Counter[str]) -> Iterator[Said]:
         return
     told = [text.strip() for text in block.gone if _EXPLAINED.search(text) and _PROSE.match(text)]
     if told and not any(map(_EXPLAINED.search, block.come)):
-        yield Said("explained", "A protection was taken out", f"What explained it is gone with it: {told[0]}", _ENOUGH)
+        detail = f"What explained it is gone with it: {told[0]}"
+        yield Said("explained", "A protection was taken out", detail, _ENOUGH, told[0])
     yield from _names_lost(block, lost)
     yield from _checks(block, lost)
     yield from _settings(block)
@@ -164,7 +176,7 @@ def _names_lost(block: Block, lost: Counter[str]) -> Iterator[Said]:
     for text in block.code:
         for name in _names(text):
             if lost[name.lower()] > 0:
-                yield Said("name", f"{name} is no longer used here", f"Was: {text.strip()}", name=name)
+                yield Said("name", f"{name} is no longer used here", f"Was: {text.strip()}", went=name)
                 return
 
 
