@@ -17,7 +17,7 @@ from muster.review.rules.spots import Pair, Spot, normalised
 # Names of calls, settings and keys that stand between data and harm: those made for nothing else, and the others.
 _MADE_FOR_IT = words(
     r"""
-        \w*escape\w* quote quote_plus urlencode encodeURI\w* encodeUrl \w*saniti[sz]\w* nosniff noopener nofollow
+        \w*escape\w* quote_plus urlencode encodeURI\w* encodeUrl \w*saniti[sz]\w* nosniff noopener nofollow
         secure_filename safe_join safe_load\w* SafeLoader is_?safe\w* \w*safer_\w+ \w*_unsafe\w* \w+Unsafe\w*
         literal_eval autoescape \w*compare_digest timingSafeEqual constant_time\w* check_hostname CERT_REQUIRED
         assert_hostname normpath realpath commonpath is_relative_to lstat islink S_ISREG \w*symlinks? httponly
@@ -31,8 +31,8 @@ _NAMES = words(
     r"""
         relative_to isabs sep authorization cookie vary hostname \w*validat\w* verif\w+ \w+_verif\w+ \w*_trust\w*
         trust\w* \w*strip_\w+ \w*strip[A-Z]\w+ normali[sz]e\w* max_\w+ max[A-Z]\w+ \w+_limit\w* \w+Limit \w*restrict\w*
-        reject\w* allowed_\w+ hasOwnProperty \w*allow_?list \w*whitelist lower toLowerCase casefold \w+_check check_\w+
-        \w*safe_\w+ \w*safer?[A-Z]\w+
+        rejectUnauthorized quote allowed_\w+ hasOwnProperty \w*allow_?list \w*whitelist lower toLowerCase casefold
+        \w+_check check_\w+ \w*safe_\w+ \w*safer?[A-Z]\w+
     """
 )
 # In code and not in prose: something follows that calls, sets or passes it, or it is a key.
@@ -122,7 +122,7 @@ def guards(pairs: Sequence[Pair]) -> list[tuple[Pair, Spot]]:
     for _, said, _ in found:
         plain = said.went and _IS_MADE_FOR_IT.fullmatch(said.went) and _is_gone(said.went, whole)
         signs[said.kind] = max(signs.get(said.kind, 0), _ENOUGH if plain else said.weight)
-    total = sum(signs.values()) + 2 * whole.is_untold + 2 * (whole.shrunk is not None)
+    total = sum(signs.values()) + 2 * whole.is_untold + whole.untested
     hard = any(signs.values()) and total >= _ENOUGH and bool(whole.edited) and not whole.brings_tests
     # One place is said once, by its plainest sign.
     plainest = {(pair.path, line): (pair, _spot(pair, line, said, hard)) for pair, said, line in reversed(found)}

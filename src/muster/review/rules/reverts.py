@@ -68,14 +68,21 @@ class Range:
             return None
         about = _words(_touched(self.suites, b"-"))
         pair = max(self.edited, key=lambda each: len(about & _words(_touched([each], b"+-"))))
-        return pair, _spot(pair, went, ", ".join(test.name for test in gone))
+        names = ", ".join(test.name for test in gone)
+        # Behaviour is dropped with its test every day; where the change log forgets it too, it is undone.
+        return pair, _spot(pair, went, names, Severity.MAJOR if names and self.is_untold else Severity.MINOR)
+
+    @property
+    def untested(self) -> int:
+        """How much of a sign the tests are that went: whole ones say more than parts."""
+        return 0 if self.shrunk is None else 1 + bool(self.shrunk[1].symbol)
 
 
-def _spot(pair: Pair, went: int, names: str) -> Spot:
+def _spot(pair: Pair, went: int, names: str, severity: Severity) -> Spot:
     line = min(pair.change.hunks[0].new_start, len(pair.new.lines)) if pair.new else 0
     return Spot(
         rule="TEST_WEAKENED",
-        severity=Severity.MAJOR if names else Severity.MINOR,
+        severity=severity,
         line=line,
         title=f"This changed, and its tests only became shorter, by {went} line{'s' * (went > 1)}",
         detail=f"No longer there: {names or 'parts of tests'}. Keep them, or say why what they checked may change."[
@@ -83,6 +90,7 @@ def _spot(pair: Pair, went: int, names: str) -> Spot:
         ],
         impact="What they checked may not hold any more, and nothing says so.",
         evidence=pair.new.line(line) if pair.new else "",
+        symbol=names.partition(",")[0],
         anchor=f"shrunk {names}",
     )
 

@@ -27,7 +27,7 @@ _OTHER_MESSAGE = re.compile(
 )
 _OTHER_FORM = re.compile(
     r"^\s*(?:raise [\w.\[\]()]+\s*,|exec [^(=]|type \w+.*=|class \w+\s*\[|(?:async )?def \w+\s*\[)"
-    r"|<>|`\w+`|\b\d+L\b|\b(?:[fFtT][rR]?|[uU][rR])[\"']"
+    r"|\bfor .+ in .+,.+\]|<>|`\w+`|\b\d+L\b|\b(?:[fFtT][rR]?|[uU][rR])[\"']"
 )
 _loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
