@@ -228,6 +228,19 @@ def test_an_error_beside_a_success_is_no_success() -> None:
     assert play(told(START, STOP), Exit(code=143))[1].ending is Ending.CANCELLED
 
 
+@pytest.mark.parametrize(
+    "stderr", [b"Error: Unexpected error\ndatabase is locked\n", b"CREATE TABLE `x` (\n  y\n);\n\nparams: \n"]
+)
+def test_one_that_met_another_while_that_set_up_their_database_is_started_again(stderr: bytes) -> None:
+    agent = OpenCodeAgent()
+    parser = agent.parser(agent.launch(spec_for()))
+
+    outcome = parser.finish(Exit(code=1), stderr)
+
+    assert outcome.failure is not None
+    assert is_retryable(RetryPolicy(), outcome.failure)
+
+
 def test_the_first_of_two_errors_is_the_reason() -> None:
     _, outcome = play(told(error("ProviderAuthError"), error("MessageAbortedError")), Exit(code=1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,8 @@ _ERRORS = dialect.causes(
 _EMPTY_STEPS = 10
 _WITHIN_S = 60.0
 _FINAL = "stop"
+# Of several that are started at the same time, one sets its database up, once, and the others can fail on that.
+_SETTING_UP = re.compile(rb"database is locked|SQLITE_BUSY|Failed query|^params: ", re.MULTILINE)
 
 
 class OpenCodeParser:
@@ -126,6 +129,10 @@ class OpenCodeParser:
     def finish(self, exit: Exit, stderr_tail: bytes) -> Outcome:
         """Say how it went."""
         failure = Failure(cause=Cause.AGENT_BUG, message=_LOOP) if self._loops else self._failure
+        if failure is None and not self._begun and exit.code == 1 and _SETTING_UP.search(stderr_tail):
+            failure = Failure(
+                cause=Cause.SERVER, message="It could not open its database." + dialect.last_words(stderr_tail)
+            )
         lost = self._resumed and not self._begun
         ending, reason = dialect.judge(exit, stderr_tail, done=self._done, failure=failure, lost=lost)
         return Outcome(ending=ending, failure=reason, usage=self._usage, session=self._session)
