@@ -45,7 +45,7 @@ class Watch:
         self._supervised: Supervised | None = None
         self._sizes = (0, 0)
         self._activity: Activity | None = None
-        self._news_at = self._active_at = self._looked_at = clock.monotonic()
+        self._news_at = self._active_at = self._looked_at = self._noted_at = clock.monotonic()
         self._folder = folder
         self._timeout_s = timeout_s
         self._reader = reader
@@ -100,7 +100,9 @@ class Watch:
     async def _look(self, supervised: Supervised, every_s: float, scope: anyio.CancelScope) -> None:
         while True:
             await self.catch_up()
-            supervised.note_orphans()
+            if self._clock.monotonic() - self._noted_at >= _LOOK_EVERY_S:
+                self._noted_at = self._clock.monotonic()
+                supervised.note_orphans()
             silent_s = self._silence(supervised)
             self.flooded = max(self._sizes) > SIZE_LIMIT
             self.stalled = 0 < self._stall_timeout_s <= silent_s
