@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from muster.model.redaction import Redactor, names_a_secret, secret_values
+from muster.model.redaction import Redactor, names_a_secret, redact_values, secret_values
 
 FAKE_KEY = "sk-ant-" + "api03-" + "x1Y2" * 10
 
@@ -103,3 +103,18 @@ def test_two_megabytes_that_were_made_to_be_slow_are_redacted_at_once(piece: byt
 
     # A pattern that goes back over its text would need minutes here and run into the test's time limit.
     assert clean.endswith(b"***")
+
+
+TEXTS = st.lists(
+    st.sampled_from(["hunter2x", FAKE_KEY, "PASSWORD=", "Bearer abc.def-123456", "-----BEGIN RSA ", "plain", '"', "\n"])
+    | st.text(max_size=8),
+    max_size=6,
+).map("".join)
+
+
+@given(st.lists(TEXTS, max_size=6))
+def test_texts_of_a_value_lose_what_each_of_them_loses_alone(texts: list[str]) -> None:
+    redact = Redactor({"hunter2x"})
+
+    assert redact_values({"said": texts}, redact) == {"said": [redact(text) for text in texts]}
+    assert redact_values(dict.fromkeys(texts, 1), redact) == {redact(text): 1 for text in texts}

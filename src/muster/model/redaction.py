@@ -209,16 +209,43 @@ def redact_values(value: Any, redact: Redactor) -> Any:
     >>> redact_values({"api_key": "abc", "tokens": 3, "said": ["password=hunter22"]}, Redactor())
     {'api_key': '***', 'tokens': 3, 'said': ['password=***']}
     """
+    texts: list[str] = []
+    if not _gathered(value, texts):
+        return _each_redacted(value, redact)
+    # No pattern looks across lines for what is in one of them, so one look at all is enough where all is clean.
+    whole = "\n".join(texts)
+    return value if redact(whole) == whole else _each_redacted(value, redact)
+
+
+def _gathered(value: Any, texts: list[str]) -> bool:
+    """Gather all texts; False as soon as a name calls one of them secret."""
+    match value:
+        case str():
+            texts.append(value)
+        case list():
+            return all(_gathered(inner, texts) for inner in value)
+        case dict():
+            texts += value
+            return all(
+                not (isinstance(inner, str) and inner and names_a_secret(name)) and _gathered(inner, texts)
+                for name, inner in value.items()
+            )
+        case _:
+            pass
+    return True
+
+
+def _each_redacted(value: Any, redact: Redactor) -> Any:
     match value:
         case str():
             return redact(value)
         case list():
-            return [redact_values(inner, redact) for inner in value]
+            return [_each_redacted(inner, redact) for inner in value]
         case dict():
             return {
                 redact(name): MASK.decode()
                 if isinstance(inner, str) and inner and names_a_secret(name)
-                else redact_values(inner, redact)
+                else _each_redacted(inner, redact)
                 for name, inner in value.items()
             }
         case _:

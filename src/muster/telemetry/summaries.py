@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -22,9 +23,14 @@ def of_files(files: Sequence[Path], query: Query, *, cancel_window: bool = False
     Raises:
         InputError: a file cannot be read.
     """
-    if cancel_window:
-        query = newest_cancel(query, _summed(_lines(files), query))
-    return summary_of(_summed(_lines(files), query))
+    # What is read makes no circles, and looking for them would take a tenth of the time.
+    gc.disable()
+    try:
+        if cancel_window:
+            query = newest_cancel(query, _summed(_lines(files), query))
+        return summary_of(_summed(_lines(files), query))
+    finally:
+        gc.enable()
 
 
 async def of_store(store: Store, query: Query, *, cancel_window: bool = False) -> Summary:
