@@ -66,6 +66,10 @@ WEAKER = {
     ),
 }  # fmt: skip
 LEFT_ALONE = {
+    "shown.py": (
+        "def f(x):\n    return x\n",
+        'def f(x):\n    r"""Try it.\n\n    >>> f(r"^(a+)+$")\n    """\n    # as in "(b+)+$"\n    return x\n',
+    ),
     "b1.py": ("def a(x):\n    return escape(x)\n", "def a(text):\n    return escape(text)\n"),
     "b2.py": (
         "def a(x):\n    if not x:\n        raise ValueError(x)\n",

@@ -16,6 +16,8 @@ from muster.review.rules.spots import Side, Spot
 _PYTHON = re.compile(r"""[bBrRuU]*(["'])((?:(?!\1)[^\\\n]|\\.)*)\1""")
 _SCRIPT = re.compile(r"""(?:[(,=:\[!&|?{;]|=>|\breturn)\s*/((?![*/])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/""")
 _NESTED = re.compile(r"[*+}][^()\n]{0,12}\)(?:[*+]|\{\d*,\})")
+# A comment or an example in documentation, which no text of others ever meets.
+_SHOWN = re.compile(r"\s*(?:#|//|\*|>>>)")
 _EXPONENTIAL = 9
 _LONGEST = 1000
 _BOUNDED = re.compile(r"\{\d*,?\d+\}")
@@ -36,6 +38,8 @@ def slow_patterns(side: Side) -> Iterator[Spot]:
         return
     for found in _NESTED.finditer(side.text):
         number = side.text.count("\n", 0, found.start()) + 1
+        if _SHOWN.match(side.line(number)):
+            continue
         for text in _literals([side.line(number)]):
             if degree(text) >= _EXPONENTIAL:
                 yield Spot(
