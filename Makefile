@@ -25,8 +25,9 @@ $(READY): requirements/dev.txt pyproject.toml
 demo: setup ## see a whole run with scripted agents, no account needed
 	@$(BIN)/muster demo
 
+# Three workers for two cores: a fifth of the time tests wait for processes to end.
 test: setup ## run the default test suite; ARGS="-k name" narrows it
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n 3 --dist worksteal $(ARGS)
 
 campaign: setup ## every failure mode at full length (up to 20 minutes)
 	@$(BIN)/pytest -n 2 --dist worksteal -m campaign $(ARGS)

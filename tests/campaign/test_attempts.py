@@ -13,7 +13,15 @@ from tests.campaign.support import OPEN, announced, played, starts, statuses, tr
 from tests.journeys.site import Site, adds, task
 
 
-@pytest.mark.parametrize("shape", ["single task", "last task", "among others", "killed by a signal"])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "single task",
+        pytest.param("last task", marks=pytest.mark.campaign),
+        pytest.param("among others", marks=pytest.mark.campaign),
+        "killed by a signal",
+    ],
+)
 def test_mode_01_every_start_is_an_attempt_and_only_the_exhausted_become_dead_letters(site: Site, shape: str) -> None:
     """Tasks fail once, fail for good, or die of a signal.
 

@@ -335,6 +335,7 @@ class OneThatStays(ProcFs):
 @pytest.mark.anyio
 async def test_a_sweep_says_which_processes_outlived_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "system", OneThatStays())
+    monkeypatch.setattr(sys.modules[supervise.__module__], "_KILL_LIMIT_S", 0.3)
     mortal = sleeper(MUSTER_ATTEMPT="r:stuck:1")
 
     swept = await sweep_marker("r:stuck")
