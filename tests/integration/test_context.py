@@ -21,7 +21,7 @@ from muster.model.journal import events as ev
 from muster.model.journal.correlation import Correlation
 from muster.model.running.state import initial
 from muster.ports import CheckSpec
-from muster.stores.memory import MemoryStore
+from muster.testing.memory_store import MemoryStore
 from tests.contracts.executor_contract import attempt
 from tests.contracts.store_support import ALICE, TTL_S
 

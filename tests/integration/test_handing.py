@@ -13,9 +13,9 @@ from muster.model.journal.entries import Draft, Entry
 from muster.model.journal.events import RunStateChanged
 from muster.model.running.state import initial
 from muster.model.views.metric_snapshot import MetricsSnapshot
-from muster.stores.memory import MemoryStore
 from muster.telemetry.handing import hand_over, resource_of
 from muster.telemetry.spans import Span
+from muster.testing.memory_store import MemoryStore
 from tests.contracts.store_support import NOW, RUN
 
 OTHER = "01kdvd1c00mcs3w8k9gemjdtme"

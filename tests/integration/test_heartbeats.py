@@ -23,8 +23,8 @@ from muster.model.policy import RunPolicy
 from muster.model.running.messages import Message
 from muster.ports import AttemptSpec, CheckSpec, Heartbeat, Swept, Tell
 from muster.process import this_owner
-from muster.stores.memory import MemoryStore
 from muster.testing.fake_clock import FakeClock
+from muster.testing.memory_store import MemoryStore
 from tests.contracts.executor_contract import AGENTS, attempt, ignore, nothing_is_left, scripted, until, until_written
 from tests.contracts.memory_workspace import MemoryWorkspace, Objects
 

@@ -22,8 +22,8 @@ from muster.model.journal.entries import Draft, Entry
 from muster.model.plan import Changes, Task
 from muster.model.policy import RunPolicy
 from muster.ports import Lease, Owner, Swept, Tell
-from muster.stores.memory import MemoryStore
 from muster.testing.fake_clock import FakeClock
+from muster.testing.memory_store import MemoryStore
 from tests.contracts.memory_workspace import MemoryWorkspace, Objects
 
 DAY_S = 24 * 3600.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from muster.stores.memory import MemoryJournal, MemoryStore
+from muster.testing.memory_store import MemoryJournal, MemoryStore
 from tests.contracts.store_contract import StoreContract
 
 

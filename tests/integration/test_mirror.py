@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from muster.model.journal.entries import Draft, Entry
 from muster.model.journal.events import AgentSaid
 from muster.model.redaction import Redactor
-from muster.stores.memory import MemoryStore
 from muster.stores.rules import encode_drafts, seal
 from muster.telemetry.mirror import Mirror, line_of, mirror_path
 from muster.testing.fake_clock import FakeClock
+from muster.testing.memory_store import MemoryStore
 from tests.model.test_entries import journal
 
 pytestmark = pytest.mark.anyio

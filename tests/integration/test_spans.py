@@ -14,9 +14,9 @@ from muster.model.journal import events as ev
 from muster.model.journal.correlation import Correlation, correlation_of
 from muster.model.journal.entries import Draft, Entry
 from muster.model.redaction import Redactor
-from muster.stores.memory import MemoryStore
 from muster.telemetry import genai
 from muster.telemetry.spans import MOST_EVENTS, Kind, Span, spans_of
+from muster.testing.memory_store import MemoryStore
 from tests.contracts.store_support import NOW, RUN
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "journal-v1.jsonl"

@@ -17,8 +17,8 @@ from muster.model.journal.entries import Draft, first_broken
 from muster.model.journal.events import AgentSaid, PlanAccepted, RunStateChanged, TaskSucceeded
 from muster.model.policy import RunPolicy
 from muster.ports import Lease, Owner, Store
-from muster.stores.memory import MemoryJournal, MemoryStore
 from muster.stores.sqlite import SqliteStore
+from muster.testing.memory_store import MemoryJournal, MemoryStore
 from tests.contracts.store_support import NOW, TTL_S, message
 
 RUNS = st.sampled_from(["a", "b"])

@@ -1,4 +1,4 @@
-"""The Store in memory, for tests and dry runs: the same promises, until the process ends."""
+"""A Store in memory, to test with: the same promises, until the process ends."""
 
 from __future__ import annotations
 
