@@ -76,22 +76,29 @@ def test_the_doctor_lets_each_agent_do_something_when_asked_to(site: Site) -> No
 
 
 def test_what_is_not_there_is_named_with_the_command_that_mends_it(site: Site) -> None:
-    unknown = site.muster("agent", "test", "nobody")
+    unknown = [
+        site.muster("agent", "test", "nobody"),
+        site.muster("bench", "agent", "nobody", "--prompt", "Go."),
+    ]
     site.env["PATH"] = "/usr/bin:/bin"
     missing = site.muster("agent", "test", "opencode")
 
-    assert unknown.code != 0
-    assert "There is no agent 'nobody'" in unknown.err
+    for ran in unknown:
+        assert ran.code == 2
+        assert "There is no agent 'nobody'; known: " in ran.err
     assert missing.code == 8
     assert "npm install -g opencode-ai" in missing.err
 
 
 def test_what_muster_adds_is_measured_beside_the_same_program_by_hand(site: Site) -> None:
-    figures = site.muster("bench", "agent", "--tasks", "2", "--json").json
+    shown = site.muster("bench", "agent", "--tasks", "2")
+    (figures,) = site.muster("bench", "agent", "--tasks", "2", "--prompt", "- sleep: 0.5", "--json").json["agent"]
 
     assert (figures["tasks"], figures["failed"]) == (2, 0)
     assert figures["added_wall_ms"] == pytest.approx(figures["run_wall_ms"] - figures["hand_wall_ms"])
     assert min(figures[f"{where}_cpu_ms"] for where in ("hand", "fresh", "run")) > 0
+    assert 0 < figures["beside_wall_ms"] < figures["run_wall_ms"] - 500, "how long the program slept is not in it"
+    assert "BESIDE WALL MS" in shown.out
 
 
 def install(site: Site, **programs: str) -> None:

@@ -16,7 +16,7 @@ def test_the_cost_of_a_run_is_measured_beside_the_program_by_hand(site: Site, cl
     )
 
     assert ran.code == 0, ran
-    figures = ran.json
+    (figures,) = ran.json["agent"]
     assert (figures["tasks"], figures["failed"]) == (2, 0)
     assert figures["run_wall_ms"] > 0
     print(f"{cli.name}: {figures}")

@@ -19,9 +19,10 @@ from muster.model.plan import Changes, Plan, Task
 from muster.model.record import Record
 from muster.ports import Agent, AttemptSpec
 from muster.process import run
+from muster.testing import demo_project
 from muster.wiring.driving import drive
 from muster.wiring.kit import open_project
-from muster.wiring.parts import agents
+from muster.wiring.parts import agent_of
 from muster.wiring.starting import start_run
 
 # What a task may cost beside the agent itself.
@@ -34,6 +35,7 @@ class Figures(Record, frozen=True):
 
     By hand is always in one folder, as a person works; ``fresh`` is by hand in a new
     worktree each time, as a run does it: what a program does once for each folder is in it.
+    ``beside`` is what the run took beside its attempts: a program that is slow at times is not in it.
     """
 
     agent: str
@@ -47,6 +49,7 @@ class Figures(Record, frozen=True):
     run_cpu_ms: float
     added_wall_ms: float
     added_cpu_ms: float
+    beside_wall_ms: float
 
 
 async def measure(name: str, tasks: int, *, model: str = "", prompt: str = "") -> Figures:
@@ -65,7 +68,7 @@ async def measure(name: str, tasks: int, *, model: str = "", prompt: str = "") -
             "--schedule": ("run.schedule", "eager"),
         }
         async with open_project(folder, flags) as kit:
-            able = agents(kit.resolved.settings.agents)[name]
+            able = agent_of(kit.resolved.settings.agents, name)
             spec = AttemptSpec(
                 id="bench:T0:1",
                 run="bench",
@@ -97,6 +100,8 @@ async def measure(name: str, tasks: int, *, model: str = "", prompt: str = "") -
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     each = 1000 / tasks
+    outcomes = [attempt.outcome for entry in state.tasks.values() for attempt in entry.attempts]
+    attempts_s = sum(outcome.duration_ms for outcome in outcomes if outcome) / 1000
     return Figures(
         agent=name,
         tasks=tasks,
@@ -109,6 +114,7 @@ async def measure(name: str, tasks: int, *, model: str = "", prompt: str = "") -
         run_cpu_ms=ours.cpu_s * each,
         added_wall_ms=(ours.wall_s - hand.wall_s) * each,
         added_cpu_ms=(ours.cpu_s - hand.cpu_s) * each,
+        beside_wall_ms=(ours.wall_s - attempts_s) * each,
     )
 
 
@@ -132,12 +138,12 @@ async def _by_hand(agent: Agent, spec: AttemptSpec, prompt: str, hand: _Spent, f
     repository = spec.workdir
     await _alone(agent, spec, prompt, hand)
     # So that a run may end on it.
-    await _git(repository, "reset", "-q", "--hard")
-    await _git(repository, "clean", "-fdq")
+    await demo_project.git(repository, "reset", "-q", "--hard")
+    await demo_project.git(repository, "clean", "-fdq")
     worktree = repository / ".muster" / f"by-hand-{time.monotonic_ns()}"
-    await _git(repository, "worktree", "add", "-q", "--detach", str(worktree))
+    await demo_project.git(repository, "worktree", "add", "-q", "--detach", str(worktree))
     await _alone(agent, replace(spec, workdir=worktree), prompt, fresh)
-    await _git(repository, "worktree", "remove", "--force", str(worktree))
+    await demo_project.git(repository, "worktree", "remove", "--force", str(worktree))
 
 
 async def _alone(agent: Agent, spec: AttemptSpec, prompt: str, spent: _Spent) -> None:
@@ -153,7 +159,3 @@ async def _alone(agent: Agent, spec: AttemptSpec, prompt: str, spent: _Spent) ->
     if done.code:
         said = (done.stderr or done.stdout).decode(errors="replace")[-300:]
         raise EnvironmentProblem(f"{agent.name} ended with exit code {done.code} by hand: {said}")
-
-
-async def _git(folder: Path, *arguments: str) -> None:
-    await run(["git", *arguments], cwd=folder, env={"PATH": os.environ["PATH"], "HOME": str(folder)}, check=True)

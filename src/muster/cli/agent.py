@@ -70,15 +70,12 @@ def test(ctx: click.Context, name: str, model: str, timeout_s: float, as_json: b
 
 async def _test(name: str, model: str, timeout_s: float, as_json: bool) -> tuple[Check, ...]:
     from muster.clock import SystemClock
-    from muster.model.errors import EnvironmentProblem, NotFoundError
+    from muster.model.errors import EnvironmentProblem
     from muster.testing.conformance import Conformance
-    from muster.wiring.parts import agents
+    from muster.wiring.parts import agent_of
 
-    able = agents(_settings())
-    if name not in able or name == "command":
-        known = ", ".join(sorted(set(able) - {"command"}))
-        raise NotFoundError(f"There is no agent {name!r}; known: {known}.", hint="muster agent ls")
-    found = await able[name].detect()
+    able = agent_of(_settings(), name)
+    found = await able.detect()
     if not found.found:
         raise EnvironmentProblem(f"The agent {name!r} cannot be started here.", hint=found.hint)
 
@@ -88,7 +85,7 @@ async def _test(name: str, model: str, timeout_s: float, as_json: bool) -> tuple
             word = style(f"{check.result:<8}", fg=colour)
             click.echo(f"{check.name:<12} {word} {check.seconds:6.1f} s  {check.detail}")
 
-    checks = await Conformance(able[name], SystemClock(), model=model, timeout_s=timeout_s).examine(tell)
+    checks = await Conformance(able, SystemClock(), model=model, timeout_s=timeout_s).examine(tell)
     if as_json:
         emit({"agent": name, "version": found.version, "checks": checks})
     return checks

@@ -89,7 +89,7 @@ def engine(counts: tuple[int, ...], parallel: int, kinds: tuple[str, ...], as_js
 def agent(ctx: click.Context, name: str, tasks: int, model: str, prompt: str, as_json: bool) -> None:
     """Time that Muster adds to each task of an agent. Wall and processor time, beside the same program run by hand.
 
-    By hand is in one folder, and beside it ("new") in a new worktree each time. A real agent works three times as often
+    By hand is in one folder, and then ("fresh") in a new worktree each time. A real agent works three times as often
     as there are tasks, with your own login.
     """
     import anyio
@@ -100,24 +100,10 @@ def agent(ctx: click.Context, name: str, tasks: int, model: str, prompt: str, as
     if name != "scripted" and not prompt:
         raise InputError(f"Say what {name!r} is asked.", hint=f'muster bench agent {name} --prompt "Say hello."')
     figures = anyio.run(lambda: measure(name, tasks, model=model, prompt=prompt))
-    if as_json:
-        emit(figures)
-    else:
-        for what, hand, fresh, ours, added, budget in (
-            (
-                *("wall", figures.hand_wall_ms, figures.fresh_wall_ms),
-                *(figures.run_wall_ms, figures.added_wall_ms, WALL_BUDGET_MS),
-            ),
-            (
-                *("cpu", figures.hand_cpu_ms, figures.fresh_cpu_ms),
-                *(figures.run_cpu_ms, figures.added_cpu_ms, CPU_BUDGET_MS),
-            ),
-        ):
-            click.echo(
-                f"{what:<5} by hand {hand:8.1f} (new {fresh:8.1f})   in a run {ours:8.1f}   "
-                f"added {added:7.1f} ms, budget {budget:.0f}"
-            )
-        click.echo(f"{figures.tasks} tasks, {figures.failed} failed")
+    _tell("agent", [figures], as_json, upright=True)
+    if not as_json:
+        click.echo(f"hand: in one folder; fresh: in a new worktree each time; budget of added: {WALL_BUDGET_MS:.0f} ms")
+        click.echo(f"wall, {CPU_BUDGET_MS:.0f} ms cpu; beside: the run without its attempts")
     ctx.exit(1 if figures.failed else 0)
 
 

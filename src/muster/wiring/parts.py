@@ -10,6 +10,7 @@ from muster import plugins
 from muster.config.settings import AgentsSettings, TelemetrySettings
 from muster.executors.local import LocalExecutor
 from muster.executors.seats import MIB, Seats
+from muster.model.errors import NotFoundError
 from muster.model.policy import RunPolicy
 from muster.ports import Agent, Binding, Exporter, TelemetryReceiver, Workspace
 from muster.telemetry.handing import destination_of
@@ -46,6 +47,19 @@ def agents(settings: AgentsSettings) -> dict[str, Agent]:
         for name, one in settings.named.items()
     }
     return {**own, **bound}
+
+
+def agent_of(settings: AgentsSettings, name: str) -> Agent:
+    """The agent of this name.
+
+    Raises:
+        NotFoundError: there is none; the message names all.
+    """
+    able = agents(settings)
+    if name not in able or name == "command":
+        known = ", ".join(sorted(set(able) - {"command"}))
+        raise NotFoundError(f"There is no agent {name!r}; known: {known}.", hint="muster agent ls")
+    return able[name]
 
 
 def executor_of(kit: Kit, able: Mapping[str, Agent], receiver: TelemetryReceiver | None = None) -> LocalExecutor:
