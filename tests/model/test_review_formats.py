@@ -115,6 +115,13 @@ def test_gitlab_rdjson_and_junit_name_severity_place_and_rule() -> None:
     assert "src/a b.py:4: MINOR A parameter reaches the shell" in (suite.findtext("system-out") or "")
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_what_was_merged_into_a_finding_is_in_every_format(name: str) -> None:
+    merged = replace(SAMPLE.findings[0], also=("SECURITY_INJECTION in line 9: eval runs it too",))
+
+    assert "in line 9: eval runs it too" in FORMATS[name](replace(SAMPLE, findings=(merged,)))
+
+
 def test_a_review_without_a_verdict_is_an_error_for_a_test_runner() -> None:
     text = FORMATS["junit"](Review(slug="x", verdict=Verdict.INCONCLUSIVE))
 

@@ -159,6 +159,7 @@ def as_table(review: Review) -> str:
         lines += ["", *_wrapped(f"{finding.severity.value}  ", [finding.title]), f"  {_line_end_safe(where)}"]
         lines += _wrapped("", finding.detail.splitlines(), indent=2)
         lines += _wrapped("otherwise: ", [finding.impact] * bool(finding.impact), indent=2)
+        lines += _wrapped("also: ", finding.also, indent=2)
     tail = []
     if review.dropped:
         tail.append(f"dropped: {len(review.dropped)}, each with its reason in --format md or json")
@@ -225,8 +226,8 @@ def _left_out(count: int) -> Iterable[str]:
 
 
 def _message(finding: Finding) -> str:
-    parts = (f"{finding.title}: {finding.detail}", f"Impact: {finding.impact}" * bool(finding.impact))
-    return "\n".join(part for part in parts if part)
+    impact = [f"Impact: {finding.impact}"] * bool(finding.impact)
+    return "\n".join((f"{finding.title}: {finding.detail}", *impact, *(f"Also: {each}" for each in finding.also)))
 
 
 def _title(rule: str) -> str:
