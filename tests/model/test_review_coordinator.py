@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from muster.model.findings import Bar, Covered, Finding, ReviewerRun, ReviewerStatus, Severity, Treatment, Verdict
+from muster.model.findings import Bar, Finding, ReviewerRun, ReviewerStatus, Severity, Verdict
 from muster.model.redaction import Redactor
 from muster.model.running.state import replace
-from muster.review.coordinator import Earlier, Material, coordinate, uncovered, verdict_of
+from muster.review.coordinator import Earlier, Material, coordinate, verdict_of
 
 RULES = ("SECURITY_INJECTION", "MISSING_TEST", "UNIMPLEMENTED_CRITERION")
 FILES = {
@@ -206,13 +206,6 @@ def test_a_finding_that_names_no_part_of_the_brief_brings_a_companion() -> None:
         ("SECURITY_INJECTION", Severity.MINOR),
         ("MISSING_BRIEF_REF", Severity.MAJOR),
     }
-
-
-def test_a_changed_file_without_a_row_in_the_coverage_is_a_finding() -> None:
-    row = Covered(path="a", treatment=Treatment.SKIP, reason="lock file")
-
-    assert [f.path for f in uncovered(["a", "b"], [row])] == ["b"]
-    assert uncovered(["a"], [row]) == ()
 
 
 def test_two_criteria_of_the_brief_stay_two_findings_and_an_agent_may_confirm_one() -> None:

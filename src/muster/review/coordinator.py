@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from hashlib import sha256
 from math import sqrt
 
-from muster.model.findings import Bar, Covered, Dropped, Finding, ReviewerRun, ReviewerStatus, Severity, Verdict
+from muster.model.findings import Bar, Dropped, Finding, ReviewerRun, ReviewerStatus, Severity, Verdict
 from muster.model.findings import is_agents_only as by_agents
 from muster.model.record import Record
 from muster.model.redaction import MASK
@@ -114,15 +114,7 @@ def verdict_of(findings: Iterable[Finding], reviewers: Iterable[ReviewerRun] = (
     return Verdict.WARN if Severity.MAJOR in severities else Verdict.ALLOW
 
 
-def uncovered(paths: Iterable[str], coverage: Iterable[Covered]) -> tuple[Finding, ...]:
-    """A finding for each changed file that the coverage does not account for."""
-    rows = {row.path for row in coverage}
-    return tuple(
-        silent_skip(path, "is in the range and not in the coverage table") for path in paths if path not in rows
-    )
-
-
-def silent_skip(path: str, what: str, reporter: str = "coordinator") -> Finding:
+def silent_skip(path: str, what: str, reporter: str) -> Finding:
     """The finding that a file was passed over without a word."""
     return Finding(
         rule="COVERAGE_SILENT_SKIP",

@@ -23,7 +23,7 @@ from muster.model.redaction import Redactor
 from muster.model.running.state import replace
 from muster.ports import Reviewer, ReviewerReport, ReviewPacket
 from muster.review.catalogue import EXTENSIONS, rules_of
-from muster.review.coordinator import Earlier, Lines, Material, coordinate, uncovered, verdict_of
+from muster.review.coordinator import Earlier, Lines, Material, coordinate, verdict_of
 from muster.review.packets import packet_of
 from muster.review.plain import sealed
 from muster.review.refuted import read_refuted
@@ -143,7 +143,7 @@ async def _review(
     told = [heard[number] for number in sorted(heard)]
     said = (found for one in told for found in one.findings)
     findings, dropped = coordinate(
-        (*report.findings, *said, *uncovered((change.path for change in scope.changes), seen.covered)),
+        (*report.findings, *said),
         _material(request, scope),
         lines_of(scope),
         redact,

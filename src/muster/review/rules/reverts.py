@@ -44,11 +44,6 @@ class Range:
         return _lines(self.suites, "added") > _lines(self.suites, "deleted")
 
     @property
-    def shrinks(self) -> bool:
-        """Whether more lines of product code went than came."""
-        return _lines(self.sources, "deleted") > _lines(self.sources, "added")
-
-    @property
     def is_untold(self) -> bool:
         """Whether the change log lost an entry and got none."""
         return bool(self.edited) and _lines(self._logs, "added") <= 1 < _lines(self._logs, "deleted") <= _ENTRY_LINES

@@ -46,12 +46,11 @@ _SYMLINK, _GITLINK = "120000", "160000"
 
 
 class RuleReport(Record, frozen=True):
-    """What the rules found, what they could not decide, what was missing, and which files they went through."""
+    """What the rules found, what they could not decide, and what was missing."""
 
     findings: tuple[Finding, ...]
     needs_agent: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    attested: tuple[str, ...] = ()
 
 
 async def run_rules(
@@ -89,7 +88,6 @@ async def run_rules(
         findings=tuple(ordered),
         needs_agent=tuple(unclear),
         notes=(*notes, *_missing(looked)),
-        attested=tuple(pair.path for pair in pairs),
     )
 
 
