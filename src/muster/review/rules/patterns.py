@@ -36,11 +36,8 @@ def slow_patterns(side: Side) -> Iterator[Spot]:
     """Patterns in which a repeat stands inside of another that takes the same text."""
     if not is_code(side.path) or is_test(side.path):
         return
-    for found in _NESTED.finditer(side.text):
-        number = side.text.count("\n", 0, found.start()) + 1
-        if _SHOWN.match(side.line(number)):
-            continue
-        for text in _literals([side.line(number)]):
+    for number, line in enumerate(side.lines if _NESTED.search(side.text) else (), 1):
+        for text in _literals([line]) if _NESTED.search(line) and not _SHOWN.match(line) else ():
             if degree(text) >= _EXPONENTIAL:
                 yield Spot(
                     rule="SECURITY_INJECTION",
@@ -49,7 +46,7 @@ def slow_patterns(side: Side) -> Iterator[Spot]:
                     title="A pattern can take for ever on crafted text",
                     detail=f"Several parts can take the same signs: {text[:500]}. Let only one of them.",
                     impact="Whoever sends the text stops the program.",
-                    evidence=side.line(number),
+                    evidence=line,
                     anchor=f"slow {text}",
                 )
 
