@@ -58,12 +58,12 @@ async def ruff(sides: Iterable[Side]) -> tuple[Mapping[Side, list[Spot]], str]:
         return found, ""
     if not program:
         return found, "ruff is not installed: fewer rules for Python. Install muster-agents[review]."
-    folder = tempfile.mkdtemp(prefix="muster-review-")
+    argv = [program, *_ARGS, f"--select={_SELECT}", "."]
+    env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     try:
-        _write(Path(folder), wanted)
-        argv = [program, *_ARGS, f"--select={_SELECT}", "."]
-        env = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-        done = await process.run(argv, cwd=folder, env=env, timeout_s=_TIMEOUT_S, check=True)
+        with tempfile.TemporaryDirectory(prefix="muster-review-", ignore_cleanup_errors=True) as folder:
+            _write(Path(folder), wanted)
+            done = await process.run(argv, cwd=folder, env=env, timeout_s=_TIMEOUT_S, check=True)
         for row in json.loads(done.stdout):
             side = wanted[int(Path(row["filename"]).stem)]
             if row["code"] in _HANDLING or row["code"] in _SECURITY:
@@ -73,8 +73,6 @@ async def ruff(sides: Iterable[Side]) -> tuple[Mapping[Side, list[Spot]], str]:
                     found[side].append(spot)
     except (EnvironmentProblem, ValueError, KeyError, TypeError) as error:
         return {side: [] for side in wanted}, f"ruff could not be used: {str(error)[:200]}"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return found, ""
 
 
