@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
+from muster.model.journal.correlation import Correlation
+from muster.ports import AttemptSpec, Launch
+
 # USER and LOGNAME hold no secret, and git, ssh and many build tools fail or ask without them.
 _ALWAYS = ("PATH", "HOME", "LANG", "TERM", "TMPDIR", "USER", "LOGNAME")
 _ALWAYS_PREFIX = "LC_"
@@ -14,6 +17,9 @@ _ALWAYS_PREFIX = "LC_"
 _NEVER_PREFIX = "GIT_"
 # Credentials of whoever watches: one of these is passed on only where it is named in full.
 _CREDENTIALS = ("OTEL_*HEADERS", "OTEL_*_KEY", "MUSTER_OTEL_*")
+_COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
+# All that says where telemetry goes, and with which credentials.
+_COLLECTORS = "OTEL_EXPORTER_OTLP_"
 
 
 def inherited(environ: Mapping[str, str], env_allow: Iterable[str]) -> dict[str, str]:
@@ -40,6 +46,27 @@ def inherited(environ: Mapping[str, str], env_allow: Iterable[str]) -> dict[str,
     }
     passed.setdefault("PATH", os.defpath)
     return passed
+
+
+def started(
+    spec: AttemptSpec,
+    launch: Launch,
+    belongs: Correlation,
+    allowed: Mapping[str, str],
+    collected: dict[str, str],
+) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Arguments and environment of an attempt's program; ``collected`` are the variables of our own collector, if any.
+
+    What ours is told goes nowhere else; without it, a collector that the operator has may be told.
+    """
+    given = {**allowed, **launch.env, **spec.env}
+    if collected:
+        given = {name: value for name, value in given.items() if not name.startswith(_COLLECTORS)} | collected
+    traced = _COLLECTOR in given
+    given = {**launch.defaults, **(launch.traced if traced else {}), **given}
+    own = {"RUN": belongs.run, "TASK": spec.task, "ATTEMPT_NUMBER": str(spec.number)}
+    given |= belongs.environment(given) | {f"MUSTER_{name}": value for name, value in own.items()}
+    return (*launch.argv, *(launch.traced_args if traced else ())), given
 
 
 def _matches(name: str, patterns: Iterable[str]) -> bool:

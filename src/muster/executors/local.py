@@ -11,8 +11,8 @@ from pathlib import Path
 import anyio
 import msgspec
 
-from muster.context import current, within
-from muster.executors.environment import fingerprint, inherited
+from muster.context import current
+from muster.executors.environment import fingerprint, inherited, started
 from muster.executors.folder import Folder
 from muster.executors.outcomes import exit_code_of, failed, outcome_of, read_outcome, words_of
 from muster.executors.prices import priced
@@ -43,9 +43,6 @@ from muster.ports import (
 from muster.process import Command, supervise, sweep_marker, take_over
 from muster.process.identity import covers
 
-_COLLECTOR = "OTEL_EXPORTER_OTLP_ENDPOINT"
-# All that says where telemetry goes, and with which credentials.
-_COLLECTORS = "OTEL_EXPORTER_OTLP_"
 _TAIL = 2048
 _ERROR_TAIL = 8192
 
@@ -257,12 +254,9 @@ class LocalExecutor:
 
     @contextmanager
     def _attending(self, spec: AttemptSpec) -> Iterator[None]:
-        outer = current()
         self._attended[spec.id] = None
         try:
-            # A reviewer's attempt is no task of the run, but it is within the run.
-            with within(Correlation(run=outer.run if outer else spec.run, task=spec.task, attempt=spec.number)):
-                yield
+            yield
         finally:
             self._told_otherwise(spec.id)
             del self._attended[spec.id]
@@ -292,19 +286,13 @@ class LocalExecutor:
         return self._allowed[env_allow]
 
     def _start(self, spec: AttemptSpec, launch: Launch) -> tuple[tuple[str, ...], dict[str, str]]:
-        """Arguments and environment of the program, and where its own telemetry goes if it can be told."""
-        argv, belongs = launch.argv, current() or Correlation(run=spec.run, task=spec.task, attempt=spec.number)
-        allowed = self._inherited((*spec.env_allow, *launch.env_allow))
-        given = {**launch.defaults, **allowed, **launch.env, **spec.env}
-        collected = {}
+        # A reviewer's attempt is no task of the run, but it is within the run.
+        outer = current()
+        collected: dict[str, str] = {}
+        belongs = Correlation(run=outer.run if outer else spec.run, task=spec.task, attempt=spec.number)
         if (launch.traced or launch.traced_args) and self._receiver:
             collected = self._receiver.admit(spec.id, belongs)
-        if collected:
-            given = {name: value for name, value in given.items() if not name.startswith(_COLLECTORS)}
-        if collected or _COLLECTOR in given:
-            argv, given = argv + launch.traced_args, {**launch.traced, **given, **collected}
-        own = {"RUN": belongs.run, "TASK": spec.task, "ATTEMPT_NUMBER": str(spec.number)}
-        return argv, given | belongs.environment(given) | {f"MUSTER_{name}": value for name, value in own.items()}
+        return started(spec, launch, belongs, self._inherited((*spec.env_allow, *launch.env_allow)), collected)
 
     def _folder_of(self, spec: AttemptSpec) -> Folder:
         return Folder(spec.folder, spec.id, spec.folder.parent, self._recycler)
