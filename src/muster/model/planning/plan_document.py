@@ -32,6 +32,7 @@ MAX_YAML_BLOCKS = 5_000
 # A task travels in one journal entry of at most 64 KiB; a long prompt is kept beside it, long prose is cut.
 MAX_TASK_BYTES = 48 * 1024
 
+_TYPE_LINE = re.compile(r"^[\"']?type[\"']?[ \t]*:[ \t]*[\"']?plan[\"']?[ \t]*$", re.MULTILINE)
 _ID_LINE = re.compile(r"^[ \t]*[\"']?id[\"']?[ \t]*:", re.MULTILINE)
 _WORK_LINE = re.compile(r"^[ \t]*[\"']?(?:run|agent)[\"']?[ \t]*:", re.MULTILINE)
 
@@ -53,13 +54,19 @@ def parse_plan(data: bytes, *, source: str, max_tasks: int = MAX_TASKS) -> Plan:
 
 
 def looks_like_plan(data: bytes) -> bool:
-    r"""Whether somebody wrote this as a plan: it has a section with a block that says what a task is and does.
+    r"""Whether somebody wrote this as a plan: it says so, or a section has a block that says what a task is and does.
 
     >>> looks_like_plan(b"## Hello\n```yaml\nid: T1\nrun: echo\n```\n"), looks_like_plan(b"# Hello\nBe friendly.\n")
     (True, False)
+    >>> looks_like_plan(b"---\ntype: plan\n---\n## Hello\n```yaml\nid: T1\nrnu: echo\n```\n")
+    True
     """
     document = open_document(data, "plan", MAX_PLAN_BYTES, Issues())
-    fences = (fence for section in document.sections for fence in section.fences) if document else ()
+    if document is None:
+        return False
+    if document.front_matter and _TYPE_LINE.search(document.front_matter.text):
+        return True
+    fences = (fence for section in document.sections for fence in section.fences)
     return any(f.language in ("yaml", "yml") and _ID_LINE.search(f.text) and _WORK_LINE.search(f.text) for f in fences)
 
 
