@@ -64,9 +64,6 @@ def list_(as_json: bool) -> None:
         rows = ((one.name, one.saved, one.summary.runs.ended, one.summary.asked) for one in found)
         emit({"baselines": [dict(zip(("name", "saved", "runs", "asked"), row, strict=True)) for row in rows]})
         return
-    if not found:
-        click.echo("There is no baseline yet: muster baseline save NAME")
-        return
     asked = (" ".join(f"{name}={value}" for name, value in one.summary.asked.items()) for one in found)
     table(
         ["NAME", "SAVED", "RUNS", "OF"],
