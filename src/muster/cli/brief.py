@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from muster.cli.options import MESSAGE
 from muster.cli.output import emit, json_option
 
 TEMPLATE = """\
@@ -23,7 +24,7 @@ Paragraphs become the intent. List items become criteria, constraints or questio
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
-@click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more.")
+@MESSAGE
 @click.option("--project", "slug", metavar="SLUG", help="The project's name; by default made from the title.")
 @click.option("--strict/--soft", default=False, help="Refuse every deviation from a brief's form (default: soft).")
 @click.option("--force", is_flag=True, help="Replace a brief that is there already.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from muster.cli.groups import Listing
+from muster.cli.options import GO, INPUT, QUIET, WHY
 from muster.cli.output import emit, json_option
 from muster.cli.project import read_project, read_project_or, use_project
 from muster.model.quantities import counted
@@ -62,9 +63,9 @@ def show(letter: str, as_json: bool) -> None:
 
 @dead.command("requeue", epilog=_LETTER)
 @click.argument("letter")
-@click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
-@click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
+@GO
+@INPUT
+@QUIET
 @json_option
 @click.pass_context
 def requeue(ctx: click.Context, letter: str, go: bool, no_input: bool, quiet: bool, as_json: bool) -> None:
@@ -92,7 +93,7 @@ def requeue(ctx: click.Context, letter: str, go: bool, no_input: bool, quiet: bo
 
 @dead.command("drop", epilog=_LETTER)
 @click.argument("letter")
-@click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
+@WHY
 @json_option
 def drop(letter: str, why: str, as_json: bool) -> None:
     """Put a given-up task aside for good. Its saved work stays, and `muster continue` leaves it out."""

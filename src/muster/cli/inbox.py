@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.options import GO, WHY
 from muster.cli.output import emit, json_option
 from muster.cli.project import read_project_or, use_project
 
@@ -80,9 +81,9 @@ def _waiting(states: list[RunState], now: datetime) -> Rows:
 
 @click.command()
 @click.argument("gate", default="@last")
-@click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
+@WHY
 @click.option("--budget", metavar="AMOUNT", default="", help="At a budget's end: the new limit altogether.")
-@click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
+@GO
 @json_option
 @click.pass_context
 def approve(ctx: click.Context, gate: str, why: str, budget: str, go: bool, as_json: bool) -> None:
@@ -98,7 +99,7 @@ def approve(ctx: click.Context, gate: str, why: str, budget: str, go: bool, as_j
 @click.command()
 @click.argument("gate", default="@last")
 @click.option("-m", "--message", "why", required=True, help="Why; it is kept in the journal.")
-@click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
+@GO
 @json_option
 @click.pass_context
 def deny(ctx: click.Context, gate: str, why: str, go: bool, as_json: bool) -> None:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 SCHEMA = 1
-# What several commands say of the same option.
-GATES_HELP = "open: ask nothing; closed: ask at every boundary; adaptive, the default: where it matters."
-PROFILE_HELP = "Which models work: economy, balanced, premium or your own; see muster profile."
 # How a line's mark looks that says how something went.
 _MARKS = {"+": "green", "x": "red", "!": "red", "?": "yellow", "~": "yellow"}
 

@@ -7,16 +7,14 @@ from typing import Any
 
 import click
 
-from muster.cli.output import GATES_HELP, PROFILE_HELP, json_option, jsonl_option
+from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE
+from muster.cli.output import json_option, jsonl_option
 from muster.cli.run import run
 
 SLUG = click.option("--project", "slug", metavar="SLUG", help="The project in .muster/projects.")
-GATES = click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help=GATES_HELP)
-PROFILE = click.option("--profile", metavar="NAME", help=PROFILE_HELP)
-INPUT = click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
 _WORDS = (
     click.argument("brief", required=False, type=click.Path(path_type=Path)),
-    click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more."),
+    MESSAGE,
     click.option("-w", "--workflow", metavar="NAME", help="The workflow whose steps are taken (default: pipeline)."),
     SLUG,
     GATES,

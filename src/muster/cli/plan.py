@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE
 from muster.cli.output import emit, json_option, jsonl_option, style, table
-from muster.cli.phases import GATES, INPUT, PROFILE
 from muster.cli.run import run
 from muster.model.quantities import counted
 
@@ -24,7 +24,7 @@ _CELL = 60
 
 
 @click.group(invoke_without_command=True)
-@click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more.")
+@MESSAGE
 @click.option("-w", "--workflow", metavar="NAME", help="The workflow whose steps are taken (default: default).")
 @click.option("--again", is_flag=True, help="Research anew, though there are answers for this brief.")
 @_SLUG

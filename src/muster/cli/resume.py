@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from muster.cli.options import INPUT, QUIET
 from muster.cli.output import json_option, jsonl_option
 from muster.cli.project import ANY_RUN
 
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 @click.command("continue")
 @ANY_RUN
 @click.option("-y", "--yes", is_flag=True, help="Resume an interrupted run without asking.")
-@click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
+@INPUT
 @click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help="For a new run: who decides.")
 @click.option("--profile", metavar="NAME", help="For a new run: which models work.")
 @click.option("--budget", metavar="AMOUNT", help='What the run may use altogether: "5 usd", "200k tokens" or both.')
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
+@QUIET
 @json_option
 @jsonl_option
 @click.pass_context

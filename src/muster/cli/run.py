@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.brief import words
-from muster.cli.output import GATES_HELP, PROFILE_HELP, json_option, jsonl_option
+from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE, QUIET
+from muster.cli.output import json_option, jsonl_option
 
 # As in `muster.model.planning.profiles`, which is not imported for --help alone.
 PHASES = ("brief", "research", "plan", "execute", "review", "continue")
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("brief", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
-@click.option("-m", "--message", "messages", multiple=True, metavar="TEXT", help="What is wanted; again for more.")
+@MESSAGE
 @click.option("-w", "--workflow", metavar="NAME", help="The steps to take for your words (default: default).")
 @click.option("--team", metavar="NAME", help="Who takes which role (default: what the workflow says).")
 @click.option(
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 )
 @click.option("--plan", "plan_path", type=click.Path(path_type=Path), help="A plan; '-' is the standard input.")
 @click.option("--project", "slug", metavar="SLUG", help="Run .muster/projects/SLUG/plan.md.")
-@click.option("--gates", type=click.Choice(["open", "closed", "adaptive"]), help=GATES_HELP)
-@click.option("--profile", metavar="NAME", help=PROFILE_HELP)
+@GATES
+@PROFILE
 @click.option(
     "--schedule", type=click.Choice(["waves", "eager"]), help="Start tasks wave by wave, or each once it can."
 )
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 @click.option("--session", default="", metavar="KEY", help="What this run belongs to (default: only to itself).")
 @click.option("--reuse", is_flag=True, help="Take the answers in research/ that are for the same brief.")
 @click.option("--dry-run", is_flag=True, help="Show waves, gates and models; start nothing.")
-@click.option("--no-input", is_flag=True, help="Never ask here; a gate parks the run and exits with 3.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing while it runs.")
+@INPUT
+@QUIET
 @json_option
 @jsonl_option
 @click.pass_context
