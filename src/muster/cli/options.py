@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import click
 
 GATES = click.option(
@@ -19,3 +22,9 @@ MESSAGE = click.option(
 )
 WHY = click.option("-m", "--message", "why", default="", help="Why; it is kept in the journal.")
 GO = click.option("--continue", "go", is_flag=True, help="If nobody drives the run, go on with it right here.")
+
+
+def reuse_option(*, default: bool) -> Callable[[Any], Any]:
+    """Whether what is in research/ for the same brief is taken, or found out anew."""
+    words = "Take the answers in research/ that are for the same brief, or research anew."
+    return click.option("--reuse/--again", default=default, show_default=True, help=words)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE
+from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE, reuse_option
 from muster.cli.output import emit, json_option, jsonl_option, style, table
 from muster.cli.run import run
 from muster.model.quantities import counted
@@ -26,7 +26,7 @@ _CELL = 60
 @click.group(invoke_without_command=True)
 @MESSAGE
 @click.option("-w", "--workflow", metavar="NAME", help="The workflow whose steps are taken (default: default).")
-@click.option("--again", is_flag=True, help="Research anew, though there are answers for this brief.")
+@reuse_option(default=True)
 @_SLUG
 @GATES
 @PROFILE
@@ -34,10 +34,8 @@ _CELL = 60
 @json_option
 @jsonl_option
 @click.pass_context
-def plan(ctx: click.Context, /, again: bool, **options: Any) -> None:
+def plan(ctx: click.Context, /, **options: Any) -> None:
     """Make, check and draw plans. Without a command: have agents plan what TEXT or the project's brief asks for.
-
-    Research for the same brief that is in the project's folder is not done again.
 
     A plan is a Markdown file: each '## heading' with a yaml block that has an
     'id' is a task. PATH is its file, '-' the standard input; without it, it is
@@ -47,7 +45,7 @@ def plan(ctx: click.Context, /, again: bool, **options: Any) -> None:
         if not (options["messages"] or options["slug"]):
             click.echo(ctx.get_help())
             ctx.exit(2)
-        ctx.invoke(run, until="plan", reuse=not again, **options)
+        ctx.invoke(run, until="plan", **options)
 
 
 @plan.command()

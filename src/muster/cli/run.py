@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from muster.cli.brief import words
-from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE, QUIET
+from muster.cli.options import GATES, INPUT, MESSAGE, PROFILE, QUIET, reuse_option
 from muster.cli.output import json_option, jsonl_option
 
 # As in `muster.model.planning.profiles`, which is not imported for --help alone.
 PHASES = ("brief", "research", "plan", "execute", "review", "continue")
-# The workflow of those who name none; research may have been done by the larger one.
-BY_DEFAULT = ("default", "pipeline")
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from muster.cli.driving import Output
-    from muster.model.plan import Plan
     from muster.model.running.state import RunState
     from muster.pipeline.flows import Wanted
     from muster.wiring.kit import Flags, Kit
@@ -44,7 +39,7 @@ if TYPE_CHECKING:
 @click.option("--max-parallel", type=click.IntRange(1, 256), metavar="N", help="So many attempts at the same time.")
 @click.option("--budget", metavar="AMOUNT", help='What the run may use: "5 usd", "200k tokens" or both.')
 @click.option("--session", default="", metavar="KEY", help="What this run belongs to (default: only to itself).")
-@click.option("--reuse", is_flag=True, help="Take the answers in research/ that are for the same brief.")
+@reuse_option(default=False)
 @click.option("--dry-run", is_flag=True, help="Show waves, gates and models; start nothing.")
 @INPUT
 @QUIET
@@ -99,9 +94,9 @@ def run(
     output = Output(as_json=as_json, as_jsonl=as_jsonl, quiet=quiet)
     if brief is not None and plan_path is None and _is_plan(brief):
         brief, plan_path = None, brief
-    asks = bool(messages or brief or workflow or until)
+    asks = bool(messages or brief or workflow or until or reuse)
     if asks and plan_path is not None:
-        raise click.UsageError("A plan is run as it is: give either a plan, or a brief, -m, --workflow and --until.")
+        raise click.UsageError("A plan is run as it is: without a brief, -m, --workflow, --until and --reuse.")
     wanted = Wanted(plan=plan_path, slug=slug, workflow=workflow or "", team=team or "", until=until or "", reuse=reuse)
     if session:
         wanted = wanted.but(session=session_key(session))
@@ -125,13 +120,13 @@ async def perform(wanted: Wanted, flags: Flags, dry_run: bool, interactive: bool
     """Do what is wanted, or say what would be done."""
     from muster.cli.driving import drive_and_tell
     from muster.wiring.kit import open_project
-    from muster.wiring.starting import start_run
+    from muster.wiring.starting import planned, start_run
 
     if dry_run:
         _forecast(wanted, flags, output)
         return 0
     async with open_project(Path.cwd(), flags) as kit:
-        plan, team = planned(kit.project, wanted, kit.clock.now(), trusted=kit.trusted, keep=True)
+        plan, team = planned(kit, wanted, kit.clock.now(), keep=True)
         if plan.answers and output.for_people:
             click.echo(f"found out before, and not again: {', '.join(plan.answers)}")
         journal = await start_run(kit, plan, team, wanted.session)
@@ -165,35 +160,13 @@ def _forecast(wanted: Wanted, flags: Flags, output: Output) -> None:
     from muster.pipeline.compose import settle_tasks
     from muster.wiring.kit import Project
     from muster.wiring.parts import agents
-    from muster.wiring.starting import crew_policy
+    from muster.wiring.starting import crew_policy, planned
 
     here = Project(find_project(Path.cwd()), flags)
-    plan, team = planned(here.project, wanted, SystemClock().now(), trusted=here.trusted, keep=False)
+    plan, team = planned(here, wanted, SystemClock().now(), keep=False)
     policy, bound = crew_policy(here, plan, team), here.resolved.settings.agents
     with TemporaryDirectory() as scratch:
         able = agents(bound)
         tasks = settle_tasks(plan.tasks, policy, able, Path(scratch))
         policy = with_models(policy, tasks, bound)
     show(plan, tasks, policy, able, as_json=output.as_json)
-
-
-def planned(project: Path, wanted: Wanted, now: datetime, *, trusted: bool, keep: bool) -> tuple[Plan, str]:
-    """The plan to run and the name of its team.
-
-    Raises:
-        NotFoundError: there is no such plan, brief or workflow.
-        RefusedError: the workflow would run commands of a repository that nobody trusts.
-    """
-    from muster.pipeline.artefacts import read_plan
-
-    if wanted.is_plan:
-        return read_plan(project, path=wanted.plan, slug=wanted.slug), wanted.team
-    from muster.config.definitions import find_workflow, load_definitions  # brings YAML along
-    from muster.pipeline.flows import plan_of
-
-    defined = load_definitions(project, trusted=trusted)
-    names = (wanted.workflow,) if wanted.workflow else BY_DEFAULT if wanted.reuse else BY_DEFAULT[:1]
-    flows = [find_workflow(defined, name, trusted=trusted) for name in names]
-    plans = [plan_of(project, flow, wanted, now, keep=keep) for flow in flows]
-    chosen = next((number for number, plan in enumerate(plans) if plan.answers), 0)
-    return plans[chosen], wanted.team or flows[chosen].team

@@ -42,6 +42,17 @@ class Wanted(Record, frozen=True):
         return replace(self, **changes)
 
     @property
+    def workflows(self) -> tuple[str, ...]:
+        """The workflows that may be meant, the likeliest first; research may have been done by the larger one.
+
+        >>> Wanted().workflows, Wanted(reuse=True).workflows, Wanted(workflow="ours", reuse=True).workflows
+        (('default',), ('default', 'pipeline'), ('ours',))
+        """
+        if self.workflow:
+            return (self.workflow,)
+        return ("default", "pipeline") if self.reuse else ("default",)
+
+    @property
     def is_plan(self) -> bool:
         """Whether a plan is run as it is."""
         return self.said is None and not self.from_brief

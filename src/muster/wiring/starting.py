@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from random import SystemRandom
+from typing import TYPE_CHECKING
 
 from muster.config.policy import run_policy, with_fixer, with_models
 from muster.config.profiles import choose_profile
@@ -17,7 +19,7 @@ from muster.model.limits import RUN
 from muster.model.plan import Plan, Task
 from muster.model.policy import RunPolicy
 from muster.model.running.state import RunState, replace
-from muster.pipeline.artefacts import PROGRESS, read_artefact
+from muster.pipeline.artefacts import PROGRESS, read_artefact, read_plan
 from muster.pipeline.compose import accept, carry_on, find_agents, settle_tasks, with_answers
 from muster.ports import Agent
 from muster.process import is_alive
@@ -25,8 +27,31 @@ from muster.wiring.kit import Kit, Project, operator
 from muster.wiring.parts import agents, refuse_wrong_outlets, repository_of, workspace_of
 from muster.workspaces.repository import Repository
 
+if TYPE_CHECKING:
+    from muster.pipeline.flows import Wanted
+
 # Who did what stays, whoever goes on with the run.
 CREW = ("team", "phase_agents", "roles", "known_commands", "max_wave_tasks", "max_run_tasks")
+
+
+def planned(place: Project, wanted: Wanted, now: datetime, *, keep: bool) -> tuple[Plan, str]:
+    """The plan to run and the name of its team; with ``keep``, a brief becomes a file of the project.
+
+    Raises:
+        NotFoundError: there is no such plan, brief or workflow.
+        RefusedError: the workflow would run commands of a repository that nobody trusts.
+    """
+    if wanted.is_plan:
+        return read_plan(place.project, path=wanted.plan, slug=wanted.slug), wanted.team
+    from muster.config.definitions import find_workflow, load_definitions  # brings YAML along
+    from muster.pipeline.flows import plan_of
+
+    defined = load_definitions(place.project, trusted=place.trusted)
+    flows = [find_workflow(defined, name, trusted=place.trusted) for name in wanted.workflows]
+    plans = [plan_of(place.project, flow, wanted, now, keep=keep) for flow in flows]
+    # The first of which all research is there, or else the first.
+    plan, flow = max(zip(plans, flows, strict=True), key=lambda each: bool(each[0].answers))
+    return plan, wanted.team or flow.team
 
 
 async def start_run(kit: Kit, plan: Plan, team: str = "", session: str = "") -> Journal:
