@@ -457,6 +457,22 @@ async def test_a_file_that_grows_without_end_stops_the_attempt(tmp_path: Path, m
 
 
 @pytest.mark.anyio
+async def test_a_line_that_is_too_long_to_be_read_is_told_and_the_next_one_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("muster.executors.tail.LONGEST_LINE", 1000)
+    news: list[News] = []
+
+    outcome = await make().run(scripted(tmp_path, {"say": "x" * 2000}, {"say": "after"}), news.append)
+
+    assert outcome.ok
+    assert [one.text for one in news if one.kind == "text"] == ["after"]
+    (notice,) = [one for one in news if one.kind == "notice"]
+    assert not notice.ok
+    assert notice.text == "Lines of its output that were not read, as they have more than 32 MiB: 1"
+
+
+@pytest.mark.anyio
 async def test_raw_output_stays_when_it_is_asked_for(tmp_path: Path) -> None:
     secret = "sk-" + "abcd1234" * 4
     spec = attempt(tmp_path, command=f"echo {secret}", keep_raw=True)

@@ -19,7 +19,6 @@ from muster.executors.prices import priced
 from muster.executors.recycle import Recycler
 from muster.executors.scratch import clear_scratch
 from muster.executors.seats import Seats
-from muster.executors.tail import Tail
 from muster.executors.transcript import last_bytes
 from muster.executors.watch import Teller, Watch
 from muster.model.attempts import Cause, Ending, Failure, Outcome, Receipt, Usage
@@ -271,9 +270,7 @@ class LocalExecutor:
         if launch.reads_output:
             turns = self._agents[spec.agent].capabilities.turns
             teller = Teller(parser, redactor, tell, spec.model, spec.max_turns if turns == "told" else None)
-            reader = Tail(folder.readable, teller)
-            stall_timeout_s = spec.stall_timeout_s
-            watch = Watch(folder, spec.timeout_s, self._clock, reader, teller, stall_timeout_s=stall_timeout_s)
+            watch = Watch(folder, spec.timeout_s, self._clock, teller, stall_timeout_s=spec.stall_timeout_s)
         else:
             # A command may wait for long and say nothing: its timeout is its author's word.
             watch = Watch(folder, spec.timeout_s, self._clock)

@@ -10,7 +10,7 @@ import msgspec
 
 from muster.executors.folder import Folder
 from muster.executors.prices import priced
-from muster.executors.tail import Tail
+from muster.executors.tail import LONGEST_LINE, Tail
 from muster.executors.transcript import SIZE_LIMIT
 from muster.model.redaction import Redactor
 from muster.ports import Clock, Exit, Heartbeat, News, Parser, Tell
@@ -34,7 +34,6 @@ class Watch:
         folder: Folder,
         timeout_s: float,
         clock: Clock,
-        reader: Tail | None = None,
         teller: Teller | None = None,
         *,
         stall_timeout_s: float = 0.0,
@@ -48,7 +47,7 @@ class Watch:
         self._news_at = self._active_at = self._looked_at = self._noted_at = clock.monotonic()
         self._folder = folder
         self._timeout_s = timeout_s
-        self._reader = reader
+        self._reader = Tail(folder.readable, teller) if teller else None
         self.timed_out = False
         self.flooded = False
         self.stalled = False
@@ -144,8 +143,9 @@ class Watch:
     async def read_to_end(self) -> None:
         """Read the rest, when nothing can be added any more."""
         await self.catch_up()
-        if self._reader:
+        if self._reader and self._teller:
             self._reader.close()
+            self._teller.skipped(self._reader.skipped)
 
 
 class Teller:
@@ -173,6 +173,12 @@ class Teller:
     def answer(self) -> str:
         """The last word so far, without secrets."""
         return self._result or self._said
+
+    def skipped(self, lines: int) -> None:
+        """Tell of lines that were too long to be read, if there are any: the result may be one of them."""
+        if lines:
+            text = f"Lines of its output that were not read, as they have more than {LONGEST_LINE >> 20} MiB: {lines}"
+            self._tell(News(kind="notice", ok=False, text=text))
 
     def __call__(self, line: bytes) -> None:
         """Take one line."""
